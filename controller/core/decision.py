@@ -1,0 +1,74 @@
+"""What came of one event: the next state, the effects, and why."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from controller.core.effect import Effect
+from controller.core.measurement import Outcome
+from controller.core.share import Share
+from controller.core.state import State
+
+
+class Term(Struct, frozen=True, omit_defaults=True):
+    """One measured side of a rule. `distance` is how far the value is from the limit in the
+    limit's unit: positive is the safe side for a check, None when either is unknown."""
+
+    reference: str
+    value: float | None
+    samples: int
+    min_samples: int
+    operator: str = ""
+    limit: float | None = None
+    distance: float | None = None
+    unit: str = ""
+    detail: str = ""
+
+
+class RuleResult(Struct, frozen=True, omit_defaults=True):
+    """A check or trigger at one tick. For a trigger `fail` means its condition holds; `firing`
+    that it is confirmed; `count` what its counter says (`2 of 3 in 5`, `1m of 5m`)."""
+
+    name: str
+    rule: str
+    outcome: Outcome
+    terms: tuple[Term, ...] = ()
+    firing: bool = False
+    count: str = ""
+    severity: str = ""
+
+
+class Progress(Struct, frozen=True, omit_defaults=True):
+    """Elapsed and required milliseconds of one clock (`dwell`, `deadline`, `approval`, ...)."""
+
+    name: str
+    elapsed_ms: int
+    required_ms: int
+    note: str = ""
+
+
+class Explanation(Struct, frozen=True, omit_defaults=True):
+    """Why: rules with values, limits, samples and distance; clocks; what blocks the advance."""
+
+    state: str
+    share: Share
+    next_state: str = ""
+    next_share: Share | None = None
+    checks: tuple[RuleResult, ...] = ()
+    triggers: tuple[RuleResult, ...] = ()
+    clocks: tuple[Progress, ...] = ()
+    blockers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Decision(Struct, frozen=True, omit_defaults=True):
+    """`state` after; `move` is the machine's trigger that changed the state's name, or empty;
+    `refused` says why a command was not carried out."""
+
+    state: State
+    at: datetime
+    effects: tuple[Effect, ...] = ()
+    move: str = ""
+    reasons: tuple[str, ...] = ()
+    refused: str = ""
+    explanation: Explanation | None = None

@@ -1,0 +1,65 @@
+"""What a decision asks of the world, as data. Carried by the outbox under an idempotency key."""
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+from controller.core.share import Share
+
+
+class Severity(IntEnum):
+    """Of triggers and alerts, one order everywhere."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+
+    @property
+    def word(self) -> str:
+        """As written in YAML: `low`, `medium`, `high`, `critical`."""
+        return self.name.lower()
+
+
+class SetShare(Struct, frozen=True, tag="set_share"):
+    """Publish the candidate's share at `target`. `token` rises with every decision: a target
+    refuses a token lower than one that it has applied (a late message never brings the
+    candidate back). `epoch` rises with every start and every rollback."""
+
+    key: str
+    target: str
+    share: Share
+    mirror: bool
+    epoch: int
+    token: int
+
+
+class Activate(Struct, frozen=True, tag="activate"):
+    """Make `version`'s configuration the effective one at `target`."""
+
+    key: str
+    target: str
+    version: str
+    epoch: int
+    token: int
+
+
+class Verify(Struct, frozen=True, tag="verify"):
+    """Read the share back from `target`; acknowledged only when it is `share`."""
+
+    key: str
+    target: str
+    share: Share
+
+
+class Alert(Struct, frozen=True, tag="alert"):
+    """Tell people. `kind` is stable for machines (`trigger`, `rollback`, `approval`, ...)."""
+
+    key: str
+    severity: Severity
+    kind: str
+    title: str
+    reasons: tuple[str, ...] = ()
+
+
+Effect = SetShare | Activate | Verify | Alert

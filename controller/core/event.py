@@ -1,0 +1,46 @@
+"""What can happen to a rollout. Each event is decided by itself and journaled with its decision."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from controller.core.measurement import Measurement
+
+CommandName = Literal[
+    "start", "approve", "pause", "resume", "advance", "rollback", "reset", "apply"
+]
+
+
+class Tick(Struct, frozen=True, tag="tick"):
+    """The scheduled look. `scheduled=False`: between ticks, only hard limits are judged."""
+
+    measurements: dict[str, Measurement]
+    scheduled: bool = True
+
+
+class Command(Struct, frozen=True, tag="command", omit_defaults=True):
+    """A named person's act. `policy` and `state` are for `apply`: hash and state to map to."""
+
+    name: CommandName
+    by: str
+    reason: str = ""
+    policy: str = ""
+    state: str = ""
+
+
+class Acknowledgement(Struct, frozen=True, tag="acknowledgement", omit_defaults=True):
+    """The target's answer to one effect: done and read back (`ok`), or what went wrong."""
+
+    key: str
+    ok: bool
+    detail: str = ""
+
+
+class PolicyEdit(Struct, frozen=True, tag="policy_edit"):
+    """A safe edit of the policy takes over: the decision is made under the plan `policy`."""
+
+    policy: str
+    changes: tuple[str, ...]
+
+
+Event = Tick | Command | Acknowledgement | PolicyEdit

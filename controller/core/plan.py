@@ -1,0 +1,155 @@
+"""The compiled policy: steps, rules as closures, clocks and targets. Built once, never changed.
+
+`compile_plan` turns a checked policy into a `Plan`; `decide` reads nothing else of the policy.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from controller.core.calendar import Calendar
+from controller.core.decision import Term
+from controller.core.effect import Severity
+from controller.core.measurement import Measurements, Outcome
+from controller.core.share import Share
+from controller.policy.expression import Unit
+
+Judgement = tuple[Outcome, tuple[Term, ...]]
+Evaluate = Callable[[Measurements, datetime], Judgement]
+"""Closure of one condition: outcome of the *condition* (pass: it holds, fail: it does not)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPlan:
+    """One metric. `window` of a duration, or since the start of the session, stage, rollout."""
+
+    name: str
+    source: str
+    expression: str
+    window: timedelta | Literal["session", "stage", "rollout"]
+    min_samples: int
+    lower_is_better: bool
+    unit: Unit
+    capital: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """`k of n` (in a row: k == n); `n` 0: k in total."""
+
+    k: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a stage's `advance`."""
+
+    name: str
+    rule: str
+    evaluate: Evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerPlan:
+    """One trigger. `hard`: acts at once on a single observation, between ticks too."""
+
+    name: str
+    rule: str
+    evaluate: Evaluate
+    severity: Severity
+    then: Literal["rollback", "hold", "pause", "alert"]
+    confirm: Confirm
+    for_ms: int
+    escalate_ms: int | None
+    hard: bool
+    stages: frozenset[str]
+    about_candidate: bool
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPlan:
+    """Who must agree, by when, and what silence means."""
+
+    by: str
+    within_ms: int
+    otherwise: Literal["rollback", "pause"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One live state of the machine: a stage, or one weight of a stage with several."""
+
+    name: str
+    stage: str
+    share: Share
+    mirror: bool
+    hold_ms: int
+    deadline_ms: int
+    deadline_then: Literal["rollback", "pause"]
+    approval: ApprovalPlan | None
+    frozen_baseline: bool
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPlan:
+    """The way back. `restart` is the name of the step to start from again."""
+
+    steps: tuple[str, ...]
+    deadline: timedelta
+    verify_after: timedelta
+    cooldown: timedelta
+    restart: str
+    lock_after: int
+    lock_per: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPlan:
+    """A version's name and, where it has one, the file of its configuration."""
+
+    name: str
+    config: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeWindow:
+    """No advance in [start, end)."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that `decide` knows of the policy. `targets` is by kind of effect:
+    `set_share` and `activate`."""
+
+    rollout: str
+    digest: str
+    owner: str
+    baseline: VersionPlan
+    candidate: VersionPlan
+    tick: timedelta
+    calendar: Calendar
+    freeze: tuple[FreezeWindow, ...]
+    false_alarm: float
+    metrics: Mapping[str, MetricPlan]
+    sources: tuple[str, ...]
+    references: tuple[str, ...]
+    """Every measurement that a check or trigger reads, sorted: what to collect."""
+    compared: tuple[str, ...]
+    """Metrics that `not_worse` or `better` compare."""
+    share_targets: tuple[str, ...]
+    config_targets: tuple[str, ...]
+    steps: tuple[Step, ...]
+    triggers: tuple[TriggerPlan, ...]
+    rollback: RollbackPlan
+
+    def step(self, name: str) -> Step | None:
+        """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""
+        ...

@@ -1,0 +1,64 @@
+"""The state of one rollout: everything a decision needs to remember, and nothing else."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from controller.core.measurement import Measurement
+from controller.core.share import NONE, Share
+
+PENDING = "pending"
+ROLLING_BACK = "rolling_back"
+PARTIAL = "partial"
+COOLDOWN = "cooldown"
+ROLLED_BACK = "rolled_back"
+LOCKED = "locked"
+COMPLETED = "completed"
+HELD = "held"
+PAUSED = "paused"
+APPROVAL = "approval"
+
+RESERVED = frozenset({PENDING, ROLLING_BACK, PARTIAL, COOLDOWN, ROLLED_BACK, LOCKED, COMPLETED})
+"""State names that no stage may take."""
+
+
+class Counter(Struct, frozen=True, omit_defaults=True):
+    """Memory of one rule: `recent` outcomes (1 = fail, newest in the lowest bit), `total` fails,
+    and `since` when it has failed without a break."""
+
+    recent: int = 0
+    total: int = 0
+    since: datetime | None = None
+
+
+class State(Struct, frozen=True, omit_defaults=True):
+    """One rollout. `name` is the machine's state: `canary`, `ramp-25`, `ramp-25.paused`,
+    `rolling_back.baseline_traffic`, `completed`. Durations are milliseconds of the calendar's
+    open time, except `entered_at` and `step_since`, which are moments (UTC)."""
+
+    rollout: str
+    policy: str
+    name: str = PENDING
+    seq: int = 0
+    epoch: int = 0
+    share: Share = NONE
+    at: datetime | None = None
+    started_at: datetime | None = None
+    entered_at: datetime | None = None
+    step_since: datetime | None = None
+    dwell_ms: int = 0
+    waited_ms: int = 0
+    side_ms: int = 0
+    approved_by: tuple[str, ...] = ()
+    counters: dict[str, Counter] = {}
+    firing: tuple[str, ...] = ()
+    unacknowledged: tuple[str, ...] = ()
+    failed_steps: tuple[str, ...] = ()
+    rollbacks: tuple[datetime, ...] = ()
+    frozen: dict[str, Measurement] = {}
+    reasons: tuple[str, ...] = ()
+
+
+def stage_step(name: str) -> str:
+    """The stage step of a live state's name: `ramp-25.paused` -> `ramp-25`."""
+    return name.split(".", 1)[0]

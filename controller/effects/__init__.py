@@ -1,0 +1,1 @@
+"""Effects out: one file each, one interface (`base.Publisher`)."""

@@ -1,0 +1,1 @@
+"""What the numbers say: windows, aggregations, comparisons. Pure: no clock, no I/O."""

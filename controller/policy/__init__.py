@@ -1,0 +1,1 @@
+"""What a user writes: models, loader with places, conditions, findings, JSON Schema."""

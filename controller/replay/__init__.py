@@ -1,0 +1,1 @@
+"""The same core in other time: scenarios, virtual clock, recorded history, pytest plugin."""

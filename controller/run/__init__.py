@@ -1,0 +1,1 @@
+"""The shell: the scheduled loop, the unit of work, reload, settings."""

@@ -1,0 +1,1 @@
+"""Measurements in: one file each, one interface (`base.Source`)."""

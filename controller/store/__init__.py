@@ -1,0 +1,1 @@
+"""One truth: state, journal, outbox and observations, behind one interface (`base.Store`)."""

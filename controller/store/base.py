@@ -1,0 +1,181 @@
+"""The one interface of the store: one truth, one transaction per decision.
+
+Fencing: every change of a rollout names the `seq` it was decided from. If another replica or a
+person was faster, the commit is refused and the caller decides again from the newer state. On
+PostgreSQL the same calls claim rows with SKIP LOCKED; nothing above the store changes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from controller.core.decision import Decision
+from controller.core.effect import Effect
+from controller.core.event import Event
+from controller.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One row: the current state and its place in the schedule."""
+
+    state: State
+    policy_path: str
+    next_due: datetime | None
+    """None: nothing to do until an event (`pending`, `completed`, ...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A decision to be made durable: journal entry, new state and effects, all or nothing."""
+
+    before: State
+    event: Event
+    decision: Decision
+    next_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journal entry. `hash` covers `previous` and `body`, the exact bytes stored."""
+
+    rollout: str
+    seq: int
+    at: datetime
+    policy: str
+    event: Event
+    move: str
+    reasons: tuple[str, ...]
+    refused: str
+    effects: tuple[Effect, ...]
+    state_digest: str
+    state: State | None
+    """The state after, where it was kept (every move and every 100th entry)."""
+    previous: str
+    hash: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An effect that waits in the outbox."""
+
+    rollout: str
+    effect: Effect
+    attempts: int
+    not_before: datetime
+    created: datetime
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationBatch:
+    """Observations as they came in: JSON Lines bytes, chained by hash per source."""
+
+    source: str
+    number: int
+    received: datetime
+    lines: bytes
+    previous: str
+    hash: str
+
+
+class StoreError(Exception):
+    """The store cannot do it: locked, read-only, full, newer than this program, damaged.
+    The message says which, where, and what to do."""
+
+
+class Store(Protocol):
+    """Everything durable."""
+
+    # policies -----------------------------------------------------------------------------
+    def save_policy(self, digest: str, path: str, text: str) -> None:
+        """Keep the text under its hash; again is fine."""
+        ...
+
+    def policy_text(self, digest: str) -> tuple[str, str]:
+        """(path, text). Raises StoreError if unknown."""
+        ...
+
+    # rollouts -----------------------------------------------------------------------------
+    def create(self, state: State, policy_path: str) -> bool:
+        """Insert a rollout; False when one of that name is there."""
+        ...
+
+    def rollouts(self) -> list[Rollout]:
+        """All, by name."""
+        ...
+
+    def rollout(self, name: str) -> Rollout | None:
+        """One."""
+        ...
+
+    def claim_due(
+        self, now: datetime, owner: str, lease: timedelta, limit: int = 100_000
+    ) -> list[Rollout]:
+        """Rollouts due at `now` whose lease is free or the owner's, oldest due first; each is
+        leased to `owner` until `now + lease`."""
+        ...
+
+    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        """One transaction for all. False for each whose rollout has moved on meanwhile (its
+        entry, state and effects are not written); the others are durable on return. A move
+        clears the outbox of that rollout's older undelivered SetShare and Activate effects."""
+        ...
+
+    # journal ------------------------------------------------------------------------------
+    def journal(self, rollout: str, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
+        """Entries with seq > after, in order."""
+        ...
+
+    def last_entry(self, rollout: str) -> Entry | None:
+        """The newest entry."""
+        ...
+
+    # outbox -------------------------------------------------------------------------------
+    def claim_outbox(
+        self, now: datetime, owner: str, lease: timedelta, limit: int = 1000
+    ) -> list[Delivery]:
+        """Undelivered effects that are due and not leased to another, in commit order."""
+        ...
+
+    def delivered(self, key: str, at: datetime, detail: str) -> None:
+        """Take an effect out of the outbox; its attempt is kept with `detail`."""
+        ...
+
+    def failed(self, key: str, at: datetime, error: str, retry_at: datetime) -> None:
+        """Count a failed attempt and when to try again."""
+        ...
+
+    def outbox(self, rollout: str) -> list[Delivery]:
+        """Undelivered effects of one rollout."""
+        ...
+
+    # observations -------------------------------------------------------------------------
+    def append_observations(
+        self, source: str, received: datetime, lines: bytes, keys: Sequence[str] = ()
+    ) -> ObservationBatch | None:
+        """Chain one batch. `keys` make it idempotent: None if any of them is known already."""
+        ...
+
+    def observations(self, source: str, after: int = 0) -> Iterator[ObservationBatch]:
+        """Batches with number > after, in order."""
+        ...
+
+    def prune_observations(self, source: str, before: datetime) -> int:
+        """Drop the lines (not the hashes) of batches received before. Returns how many."""
+        ...
+
+    # the controller itself ----------------------------------------------------------------
+    def beat(self, owner: str, at: datetime, note: str) -> None:
+        """Heartbeat of a controller."""
+        ...
+
+    def heartbeats(self) -> list[tuple[str, datetime, str]]:
+        """(owner, at, note), newest first."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...
