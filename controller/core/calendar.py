@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Protocol
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,7 +68,7 @@ class Sessions:
         if not sessions:
             raise ValueError(f"calendar {name} has no sessions")
         flat = [moment for session in sessions for moment in session]
-        if any(a > b for a, b in zip(flat, flat[1:], strict=False)):
+        if any(a > b for a, b in pairwise(flat)):
             raise ValueError(f"calendar {name}: sessions overlap or are not sorted")
         self.name = name
         self._opens = [(start - EPOCH) // MILLISECOND for start, _ in sessions]

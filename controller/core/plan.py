@@ -1,19 +1,26 @@
 """The compiled policy: steps, rules as closures, clocks and targets. Built once, never changed.
 
-`compile_plan` turns a checked policy into a `Plan`; `decide` reads nothing else of the policy.
+`core.compiler.compile_plan` makes it from a checked policy; `decide` reads nothing else of it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from controller.core.calendar import Calendar
 from controller.core.decision import Term
 from controller.core.effect import Severity
 from controller.core.measurement import Measurements, Outcome
 from controller.core.share import Share
+from controller.core.state import stage_step
 from controller.policy.expression import Unit
+
+if TYPE_CHECKING:
+    from controller.core.machine import RolloutMachine
+
+WATCH = "watch"
+"""Name of the stage after promotion: last, at 100%, still one step from the way back."""
 
 Judgement = tuple[Outcome, tuple[Term, ...]]
 Evaluate = Callable[[Measurements, datetime], Judgement]
@@ -149,7 +156,9 @@ class Plan:
     steps: tuple[Step, ...]
     triggers: tuple[TriggerPlan, ...]
     rollback: RollbackPlan
+    machine: "RolloutMachine"
+    by_name: Mapping[str, Step]
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""
-        ...
+        return self.by_name.get(stage_step(name))

@@ -33,8 +33,14 @@ class Counter(Struct, frozen=True, omit_defaults=True):
 
 class State(Struct, frozen=True, omit_defaults=True):
     """One rollout. `name` is the machine's state: `canary`, `ramp-25`, `ramp-25.paused`,
-    `rolling_back.baseline_traffic`, `completed`. Durations are milliseconds of the calendar's
-    open time, except `entered_at` and `step_since`, which are moments (UTC)."""
+    `rolling_back.baseline_traffic`, `completed`; `at` is the time of the last event.
+
+    Clocks are milliseconds of the calendar's open time: `dwell_ms` and `waited_ms` of the step,
+    `side_ms` of a held, paused or approval state. `entered_at` is when the step was entered,
+    `step_since` when the present state was. `told_to_advance` names the person whose word takes
+    the place of the gate at the next tick. `unacknowledged` and `overdue` are keys of effects;
+    `verify_due` is when the read-back of a rollback is asked for. `frozen` holds the baseline's
+    last measurements from before it lost its traffic."""
 
     rollout: str
     policy: str
@@ -50,9 +56,12 @@ class State(Struct, frozen=True, omit_defaults=True):
     waited_ms: int = 0
     side_ms: int = 0
     approved_by: tuple[str, ...] = ()
+    told_to_advance: str = ""
     counters: dict[str, Counter] = {}
     firing: tuple[str, ...] = ()
     unacknowledged: tuple[str, ...] = ()
+    overdue: tuple[str, ...] = ()
+    verify_due: datetime | None = None
     failed_steps: tuple[str, ...] = ()
     rollbacks: tuple[datetime, ...] = ()
     frozen: dict[str, Measurement] = {}

@@ -1,0 +1,239 @@
+"""What one look says of a live rollout: rules judged, failures counted, what stands in the way.
+
+Counting (rule 2): only a measured outcome moves a counter. No data, errors and too few samples
+neither confirm a failure nor clear one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from controller.core.calendar import Calendar, milliseconds
+from controller.core.decision import RuleResult, Term
+from controller.core.effect import Severity
+from controller.core.measurement import Measurements, Outcome
+from controller.core.plan import Confirm, Plan, Step, TriggerPlan
+from controller.core.share import NONE
+from controller.core.state import Counter, State
+
+COUNTER_BITS = 64
+_MASK = (1 << COUNTER_BITS) - 1
+_NOTHING = Counter()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One trigger at one look. `firing`: confirmed; `escalated`: a hold that lasted too long."""
+
+    trigger: TriggerPlan
+    outcome: Outcome
+    terms: tuple[Term, ...]
+    counter: Counter
+    firing: bool
+    escalated: bool
+
+    @property
+    def then(self) -> str:
+        """What it asks for now."""
+        return "rollback" if self.escalated else self.trigger.then
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Everything that a look at a live rollout found."""
+
+    checks: tuple[tuple[Outcome, tuple[Term, ...]], ...]
+    triggers: tuple[Judged, ...]
+    blockers: tuple[str, ...]
+
+    @property
+    def something_fails(self) -> bool:
+        """A check or trigger is measured and on the wrong side (not merely unknown)."""
+        return any(outcome is Outcome.FAIL for outcome, _ in self.checks) or any(
+            judged.outcome is Outcome.FAIL for judged in self.triggers
+        )
+
+    def asking(self, then: str) -> tuple[Judged, ...]:
+        """Firing triggers that ask for `then`, highest severity first (rule 5)."""
+        found = [j for j in self.triggers if j.firing and j.then == then]
+        return tuple(sorted(found, key=lambda j: -j.trigger.severity))
+
+
+def assess(
+    plan: Plan,
+    step: Step,
+    state: State,
+    measurements: Measurements,
+    now: datetime,
+    *,
+    only_hard: bool = False,
+) -> Assessment:
+    """Judge `step`'s checks and triggers. `state` has its clocks brought up to `now`.
+    `only_hard` is the look between ticks: other rules keep their counters."""
+    triggers = tuple(
+        _judge(trigger, state, measurements, now, plan.calendar)
+        for trigger in plan.triggers
+        if applies(trigger, step) and (trigger.hard or not only_hard)
+    )
+    if only_hard:
+        return Assessment((), triggers, ("only hard limits are judged between ticks",))
+    checks = tuple(check.evaluate(measurements, now) for check in step.checks)
+    return Assessment(checks, triggers, _blockers(plan, step, state, checks, triggers, now))
+
+
+def applies(trigger: TriggerPlan, step: Step) -> bool:
+    """Whether a trigger guards a step: it is meant for the stage, and where the candidate sees
+    no work at all nothing can be said about it."""
+    if step.stage not in trigger.stages:
+        return False
+    return not trigger.about_candidate or step.mirror or step.share != NONE
+
+
+def _judge(
+    trigger: TriggerPlan,
+    state: State,
+    measurements: Measurements,
+    now: datetime,
+    calendar: Calendar,
+) -> Judged:
+    holds, terms = trigger.evaluate(measurements, now)
+    before = state.counters.get(trigger.name, _NOTHING)
+    if holds is Outcome.FAIL:
+        outcome, counter = Outcome.PASS, _cleared(before)
+    elif holds is Outcome.PASS:
+        outcome = Outcome.FAIL
+        counter = Counter(
+            recent=(before.recent << 1 | 1) & _MASK,
+            total=before.total + 1,
+            since=before.since or now,
+        )
+    else:
+        firing = trigger.name in state.firing
+        escalated = firing and _too_long(trigger, before, now, calendar)
+        return Judged(trigger, holds, terms, before, firing, escalated)
+    firing = _confirmed(trigger, counter, now, calendar)
+    escalated = firing and _too_long(trigger, counter, now, calendar)
+    return Judged(trigger, outcome, terms, counter, firing, escalated)
+
+
+def _cleared(before: Counter) -> Counter:
+    """After a success: the run is broken; what is counted `of n` or in total stays."""
+    if before is _NOTHING or (before.recent == 0 and before.total == 0):
+        return _NOTHING
+    return Counter(recent=before.recent << 1 & _MASK, total=before.total)
+
+
+def failures(confirm: Confirm, counter: Counter) -> int:
+    """Failures that count towards `confirm`."""
+    if confirm.n == 0:
+        return counter.total
+    return (counter.recent & ((1 << confirm.n) - 1)).bit_count()
+
+
+def _confirmed(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: Calendar) -> bool:
+    if failures(trigger.confirm, counter) < trigger.confirm.k:
+        return False
+    if trigger.for_ms == 0:
+        return True
+    return counter.since is not None and calendar.open_ms(counter.since, now) >= trigger.for_ms
+
+
+def _too_long(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: Calendar) -> bool:
+    if trigger.escalate_ms is None or counter.since is None:
+        return False
+    return calendar.open_ms(counter.since, now) >= trigger.escalate_ms
+
+
+def _blockers(
+    plan: Plan,
+    step: Step,
+    state: State,
+    checks: tuple[tuple[Outcome, tuple[Term, ...]], ...],
+    triggers: tuple[Judged, ...],
+    now: datetime,
+) -> tuple[str, ...]:
+    """What has to change before the rollout may advance, in words; nothing: it may."""
+    found: list[str] = []
+    if state.unacknowledged:
+        found.append(f"share: {len(state.unacknowledged)} target(s) have not acknowledged it")
+    if not state.told_to_advance:
+        if state.dwell_ms < step.hold_ms:
+            left = step.hold_ms - state.dwell_ms
+            found.append(f"dwell: {span(left)} of {span(step.hold_ms)} to go")
+        for check, (outcome, terms) in zip(step.checks, checks, strict=True):
+            if outcome is not Outcome.PASS:
+                found.append(f"check {check.rule}: {why(outcome, terms)}")
+    for judged in triggers:
+        if judged.outcome is not Outcome.PASS or judged.firing:
+            state_word = "firing" if judged.firing else why(judged.outcome, judged.terms)
+            found.append(f"trigger {judged.trigger.name}: {state_word}")
+    window = frozen_by(plan, now)
+    if window:
+        found.append(f"freeze: {window} until {_end_of(plan, now)}")
+    if not plan.calendar.is_open(now):
+        found.append(f"calendar: {plan.calendar.name} is closed")
+    return tuple(found)
+
+
+def why(outcome: Outcome, terms: tuple[Term, ...]) -> str:
+    """An outcome in words, with the samples or the reason behind it."""
+    word = outcome.value.replace("_", " ")
+    if outcome is Outcome.INCONCLUSIVE:
+        short = [t for t in terms if t.samples < t.min_samples]
+        if short:
+            return f"{word}, samples {short[0].samples} of {short[0].min_samples}"
+    details = [t.detail for t in terms if t.detail]
+    return f"{word}, {details[0]}" if details else word
+
+
+def frozen_by(plan: Plan, now: datetime) -> str:
+    """Name of the freeze window at `now`, or empty."""
+    return next((f.name for f in plan.freeze if f.start <= now < f.end), "")
+
+
+def _end_of(plan: Plan, now: datetime) -> str:
+    end = max(f.end for f in plan.freeze if f.start <= now < f.end)
+    return f"{end:%Y-%m-%d %H:%M} UTC"
+
+
+def span(ms: int) -> str:
+    """`45s`, `59m 30s`, `1h 05m`, `4d 2h`: a duration for people."""
+    seconds, minutes, hours, days = ms // 1000, ms // 60_000, ms // 3_600_000, ms // 86_400_000
+    if days:
+        return f"{days}d {hours % 24}h"
+    if hours:
+        return f"{hours}h {minutes % 60:02d}m"
+    if minutes:
+        return f"{minutes}m {seconds % 60:02d}s"
+    return f"{seconds}s" if ms % 1000 == 0 or seconds else f"{ms}ms"
+
+
+def severity_of(judged: tuple[Judged, ...]) -> Severity:
+    """The highest, LOW of none."""
+    return max((j.trigger.severity for j in judged), default=Severity.LOW)
+
+
+def result_of(judged: Judged) -> RuleResult:
+    """A trigger for the explanation."""
+    trigger, confirm = judged.trigger, judged.trigger.confirm
+    counted = failures(confirm, judged.counter)
+    count = ""
+    if confirm.n == 0:
+        count = f"{counted} of {confirm.k} in total"
+    elif confirm.k > 1:
+        count = f"{counted} of {confirm.k} in {confirm.n}"
+    if trigger.for_ms and judged.counter.since is not None:
+        count = f"{count} for {span(trigger.for_ms)} since {judged.counter.since:%H:%M:%S}".strip()
+    return RuleResult(
+        name=trigger.name,
+        rule=trigger.rule,
+        outcome=judged.outcome,
+        terms=judged.terms,
+        firing=judged.firing,
+        count=count,
+        severity=trigger.severity.word,
+    )
+
+
+def tick_ms(plan: Plan) -> int:
+    """The tick interval in milliseconds."""
+    return milliseconds(plan.tick)

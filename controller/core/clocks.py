@@ -1,0 +1,76 @@
+"""Clocks of a rollout, brought forward from one event to the next.
+
+Dwell is time that was watched: it counts while the market is open, the share is acknowledged and
+nothing holds or pauses the rollout. A gap of more than two ticks was not watched and counts as
+one tick. The stage's deadline counts all open time except a pause. A clock that went back
+counts nothing.
+"""
+
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from controller.core.assess import span, tick_ms
+from controller.core.calendar import milliseconds
+from controller.core.plan import Plan
+from controller.core.state import (
+    APPROVAL,
+    COMPLETED,
+    LOCKED,
+    PAUSED,
+    PENDING,
+    ROLLED_BACK,
+    State,
+)
+
+MISSED_TICKS = 2
+"""A gap longer than this many ticks is a gap in the watch."""
+_AT_REST = frozenset({PENDING, COMPLETED, ROLLED_BACK, LOCKED})
+
+
+def advance_clocks(
+    plan: Plan, state: State, now: datetime, *, acknowledged: bool
+) -> tuple[State, tuple[str, ...]]:
+    """`state` at `now`, and notes on what was unusual. `acknowledged`: every share target has
+    answered by now."""
+    if state.at is None or state.name in _AT_REST:
+        return replace(state, at=now), ()
+    elapsed = milliseconds(now - state.at)
+    if elapsed <= 0:
+        if elapsed == 0:
+            return state, ()
+        return replace(state, at=now), (f"clock went back by {span(-elapsed)}: counts nothing",)
+    notes: tuple[str, ...] = ()
+    opened = plan.calendar.open_ms(state.at, now)
+    watched, tick = opened, tick_ms(plan)
+    if elapsed > MISSED_TICKS * tick:
+        watched = min(opened, tick)
+        missed = elapsed // tick - 1
+        notes = (f"{missed} ticks missed in {span(elapsed)}: dwell counts {span(watched)}",)
+    if plan.step(state.name) is None:
+        return replace(state, at=now), notes
+    side = state.name.partition(".")[2]
+    dwells = acknowledged and side in ("", APPROVAL)
+    return (
+        replace(
+            state,
+            at=now,
+            dwell_ms=state.dwell_ms + (watched if dwells else 0),
+            waited_ms=state.waited_ms + (0 if side == PAUSED else opened),
+            side_ms=state.side_ms + (opened if side else 0),
+        ),
+        notes,
+    )
+
+
+def next_due(plan: Plan, state: State, now: datetime) -> datetime | None:
+    """When to look next: start + k ticks, without drift; None where only an event can move it."""
+    if state.name in _AT_REST or state.started_at is None:
+        return None
+    passed = (now - state.started_at) // plan.tick
+    return state.started_at + max(passed + 1, 1) * plan.tick
+
+
+def late_by(plan: Plan, due: datetime, now: datetime) -> timedelta:
+    """How late a look is, beyond its own interval; zero when in time."""
+    return max(now - due - plan.tick, timedelta(0))

@@ -1,0 +1,227 @@
+"""Entering a state: what is remembered afresh, and what the world is asked for.
+
+Effects are data with a key of their own; the store commits them with the state.
+"""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from controller.core.effect import Activate, Alert, Effect, SetShare, Severity, Verify
+from controller.core.plan import WATCH, Plan, Step
+from controller.core.share import NONE, percent_text
+from controller.core.state import (
+    APPROVAL,
+    HELD,
+    PAUSED,
+    PENDING,
+    ROLLED_BACK,
+    ROLLING_BACK,
+    State,
+)
+
+MOST_ROLLBACKS = 100
+"""Times of rollbacks remembered; more than any lock asks for."""
+
+
+class Effects:
+    """Collects the effects of one decision under keys `rollout/seq/number`."""
+
+    def __init__(self, rollout: str, seq: int) -> None:
+        self._prefix = f"{rollout}/{seq}/"
+        self._seq = seq
+        self._found: list[Effect] = []
+
+    def _key(self) -> str:
+        return f"{self._prefix}{len(self._found)}"
+
+    def alert(self, severity: Severity, kind: str, title: str, *reasons: str) -> None:
+        """Tell people."""
+        self._found.append(Alert(self._key(), severity, kind, title, reasons))
+
+    def share(self, plan: Plan, state: State, *, mirror: bool) -> tuple[str, ...]:
+        """Publish `state.share` at every share target; returns the keys to wait for."""
+        keys = []
+        for target in plan.share_targets:
+            keys.append(self._key())
+            self._found.append(
+                SetShare(keys[-1], target, state.share, mirror, state.epoch, self._seq)
+            )
+        return tuple(keys)
+
+    def activate(self, plan: Plan, state: State, version: str) -> tuple[str, ...]:
+        """Make `version` the effective configuration; returns the keys to wait for."""
+        keys = []
+        for target in plan.config_targets:
+            keys.append(self._key())
+            self._found.append(Activate(keys[-1], target, version, state.epoch, self._seq))
+        return tuple(keys)
+
+    def verify(self, plan: Plan) -> tuple[str, ...]:
+        """Read a share of 0 back from every share target; returns the keys to wait for."""
+        keys = []
+        for target in plan.share_targets:
+            keys.append(self._key())
+            self._found.append(Verify(keys[-1], target, NONE))
+        return tuple(keys)
+
+    def done(self) -> tuple[Effect, ...]:
+        """Everything asked for, in order."""
+        return tuple(self._found)
+
+
+def enter(
+    plan: Plan,
+    state: State,
+    target: str,
+    reasons: tuple[str, ...],
+    now: datetime,
+    effects: Effects,
+    severity: Severity,
+) -> State:
+    """`state` moved to `target`, with the effects of arriving there added to `effects`."""
+    came_from = state.name
+    state = replace(state, name=target, reasons=reasons, step_since=now, side_ms=0)
+    if target.startswith(f"{ROLLING_BACK}."):
+        return _enter_return(plan, state, came_from, now, effects, severity)
+    step = plan.step(target)
+    if step is not None:
+        return _enter_live(plan, state, step, came_from, now, effects)
+    match target:
+        case "completed":
+            return _enter_completed(plan, state, effects)
+        case "partial":
+            effects.alert(
+                Severity.CRITICAL,
+                "partial",
+                f"{plan.rollout} is only partly rolled back: {', '.join(state.failed_steps)}",
+                *reasons,
+            )
+        case "locked":
+            effects.alert(
+                Severity.CRITICAL,
+                "locked",
+                f"{plan.rollout} is rolled back; starting again is locked after "
+                f"{len(state.rollbacks)} rollbacks",
+                *reasons,
+            )
+        case "cooldown":
+            state = replace(state, overdue=())
+            effects.alert(Severity.MEDIUM, "rolled_back", f"{plan.rollout} is back", *reasons)
+        case _:
+            assert target in (ROLLED_BACK, PENDING), target
+    return state
+
+
+def _enter_live(
+    plan: Plan, state: State, step: Step, came_from: str, now: datetime, effects: Effects
+) -> State:
+    side = state.name.partition(".")[2]
+    if side or came_from.partition(".")[0] == step.name:
+        return _enter_side(plan, state, step, side, came_from, effects)
+    starts = came_from in (PENDING, ROLLED_BACK)
+    share_changes = starts or step.share != state.share or _mirrors(plan, came_from) != step.mirror
+    state = replace(
+        state,
+        share=step.share,
+        entered_at=now,
+        dwell_ms=0,
+        waited_ms=0,
+        approved_by=(),
+        told_to_advance="",
+    )
+    if starts:
+        state = replace(
+            state,
+            epoch=state.epoch + 1,
+            started_at=now,
+            counters={},
+            firing=(),
+            failed_steps=(),
+            overdue=(),
+            frozen={},
+        )
+    keys = effects.share(plan, state, mirror=step.mirror) if share_changes else ()
+    if step.stage == WATCH:
+        keys += effects.activate(plan, state, plan.candidate.name)
+    effects.alert(
+        Severity.LOW,
+        "stage",
+        f"{plan.rollout} is in {step.name} at {percent_text(step.share)}",
+        *state.reasons,
+    )
+    return replace(state, unacknowledged=keys if share_changes else state.unacknowledged + keys)
+
+
+def _mirrors(plan: Plan, name: str) -> bool:
+    step = plan.step(name)
+    return step is not None and step.mirror
+
+
+def _enter_side(
+    plan: Plan, state: State, step: Step, side: str, came_from: str, effects: Effects
+) -> State:
+    """In and out of held, paused and approval: the share stays, the step goes on after."""
+    if side == APPROVAL:
+        by = step.approval.by if step.approval else ""
+        title = f"{plan.rollout}: {by} must approve leaving {step.name}"
+        effects.alert(Severity.MEDIUM, "approval", title, *state.reasons)
+    elif side:
+        word = {HELD: "held", PAUSED: "paused"}[side]
+        title = f"{plan.rollout} is {word} in {step.name}"
+        effects.alert(Severity.MEDIUM, word, title, *state.reasons)
+        return replace(state, told_to_advance="")
+    elif came_from.endswith(f".{PAUSED}") and state.waited_ms >= step.deadline_ms:
+        # The person who resumes after the deadline has paused it gives the stage another one.
+        return replace(state, waited_ms=0)
+    return state
+
+
+def _enter_completed(plan: Plan, state: State, effects: Effects) -> State:
+    keys: tuple[str, ...] = ()
+    if plan.steps[-1].stage != WATCH:
+        keys = effects.activate(plan, state, plan.candidate.name)
+    effects.alert(
+        Severity.LOW, "completed", f"{plan.rollout}: {plan.candidate.name} is in charge",
+        *state.reasons,
+    )  # fmt: skip
+    return replace(state, unacknowledged=state.unacknowledged + keys)
+
+
+def _enter_return(
+    plan: Plan,
+    state: State,
+    came_from: str,
+    now: datetime,
+    effects: Effects,
+    severity: Severity,
+) -> State:
+    """A step of the way back. The first fences everything before it with a new epoch (rule 7)."""
+    step = state.name.partition(".")[2]
+    if not came_from.startswith(f"{ROLLING_BACK}."):
+        state = replace(
+            state,
+            epoch=state.epoch + 1,
+            rollbacks=(*state.rollbacks, now)[-MOST_ROLLBACKS:],
+            failed_steps=(),
+            overdue=(),
+            approved_by=(),
+            told_to_advance="",
+        )
+        title = f"{plan.rollout} goes back to {plan.baseline.name}"
+        effects.alert(max(severity, Severity.HIGH), "rollback", title, *state.reasons)
+    match step:
+        case "baseline_traffic":
+            state = replace(state, share=NONE)
+            keys = effects.share(plan, state, mirror=False)
+        case "restore":
+            keys = effects.activate(plan, state, plan.baseline.name)
+        case "verify":
+            if plan.rollback.verify_after:
+                return replace(
+                    state, unacknowledged=(), verify_due=now + plan.rollback.verify_after
+                )
+            keys = effects.verify(plan)
+        case _:
+            raise ValueError(f"unknown rollback step {step!r}")
+    return replace(state, unacknowledged=keys)

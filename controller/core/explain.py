@@ -1,0 +1,90 @@
+"""Why, in one value: rules with values and limits, clocks, and what would have to happen.
+
+Computed by `decide` with every decision and never stored: the journal has the state before and
+the event, so that any past explanation can be computed again.
+"""
+
+from datetime import datetime
+
+from controller.core.assess import Assessment, assess, result_of
+from controller.core.calendar import milliseconds
+from controller.core.decision import Explanation, Progress, RuleResult
+from controller.core.measurement import Measurements
+from controller.core.plan import Plan, Step
+from controller.core.state import APPROVAL, COMPLETED, COOLDOWN, HELD, ROLLING_BACK, State
+
+
+def explanation(
+    plan: Plan,
+    state: State,
+    step: Step | None,
+    found: Assessment | None,
+    notes: tuple[str, ...] = (),
+) -> Explanation:
+    """Of a live state with what a look found, or of any other state (`step` None)."""
+    if step is None:
+        return Explanation(
+            state=state.name, share=state.share, clocks=_return_clocks(plan, state), notes=notes
+        )
+    following = _following(plan, step)
+    checks: tuple[RuleResult, ...] = ()
+    triggers: tuple[RuleResult, ...] = ()
+    if found is not None:
+        checks = tuple(
+            RuleResult(check.name, check.rule, outcome, terms)
+            for check, (outcome, terms) in zip(step.checks, found.checks, strict=False)
+        )
+        triggers = tuple(result_of(judged) for judged in found.triggers)
+    return Explanation(
+        state=state.name,
+        share=state.share,
+        next_state=following.name if following else COMPLETED,
+        next_share=following.share if following else None,
+        checks=checks,
+        triggers=triggers,
+        clocks=_live_clocks(step, state),
+        blockers=found.blockers if found is not None else (),
+        notes=notes,
+    )
+
+
+def outlook(plan: Plan, state: State, measurements: Measurements, now: datetime) -> Explanation:
+    """The explanation of a rollout as it stands, with the measurements last taken; moves
+    nothing and counts nothing."""
+    step = plan.step(state.name)
+    if step is None:
+        return explanation(plan, state, None, None)
+    return explanation(plan, state, step, assess(plan, step, state, measurements, now))
+
+
+def _following(plan: Plan, step: Step) -> Step | None:
+    index = plan.steps.index(step) + 1
+    return plan.steps[index] if index < len(plan.steps) else None
+
+
+def _live_clocks(step: Step, state: State) -> tuple[Progress, ...]:
+    clocks = [Progress("dwell", state.dwell_ms, step.hold_ms)]
+    if step.deadline_ms:
+        note = f"then {step.deadline_then}"
+        clocks.append(Progress("deadline", state.waited_ms, step.deadline_ms, note))
+    side = state.name.partition(".")[2]
+    if side == APPROVAL and step.approval:
+        note = f"by {step.approval.by}, else {step.approval.otherwise}"
+        clocks.append(Progress("approval", state.side_ms, step.approval.within_ms, note))
+    elif side == HELD:
+        clocks.append(Progress("held", state.side_ms, 0))
+    return tuple(clocks)
+
+
+def _return_clocks(plan: Plan, state: State) -> tuple[Progress, ...]:
+    if state.step_since is None or state.at is None:
+        return ()
+    elapsed = milliseconds(state.at - state.step_since)
+    rollback = plan.rollback
+    if state.name == COOLDOWN:
+        return (Progress("cooldown", elapsed, milliseconds(rollback.cooldown)),)
+    if state.name == f"{ROLLING_BACK}.verify":
+        return (Progress("verify", elapsed, milliseconds(rollback.verify_after)),)
+    if state.name.startswith(ROLLING_BACK):
+        return (Progress("step", elapsed, milliseconds(rollback.deadline), "then failed"),)
+    return ()
