@@ -108,7 +108,7 @@ def _states(steps: tuple[Step, ...], rollback: RollbackPlan) -> Iterator[str]:
     yield COMPLETED
     for name in rollback.steps:
         yield f"{ROLLING_BACK}.{name}"
-    yield from (PARTIAL, COOLDOWN, LOCKED, ROLLED_BACK)
+    yield from (COOLDOWN, ROLLED_BACK, PARTIAL, LOCKED)
 
 
 def _edges(steps: tuple[Step, ...], rollback: RollbackPlan) -> Iterator[Edge]:
