@@ -12,7 +12,6 @@ from controller.core.decision import RuleResult, Term
 from controller.core.effect import Severity
 from controller.core.measurement import Measurements, Outcome
 from controller.core.plan import Confirm, Plan, Step, TriggerPlan
-from controller.core.share import NONE
 from controller.core.state import Counter, State
 
 COUNTER_BITS = 64
@@ -39,16 +38,17 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Everything that a look at a live rollout found."""
+    """What a look at a live rollout found that matters for a move: triggers that are not quiet,
+    and, once the dwell is over, the checks."""
 
-    checks: tuple[tuple[Outcome, tuple[Term, ...]], ...]
     triggers: tuple[Judged, ...]
-    blockers: tuple[str, ...]
+    checks: tuple[Outcome, ...]
+    may_advance: bool
 
     @property
     def something_fails(self) -> bool:
         """A check or trigger is measured and on the wrong side (not merely unknown)."""
-        return any(outcome is Outcome.FAIL for outcome, _ in self.checks) or any(
+        return Outcome.FAIL in self.checks or any(
             judged.outcome is Outcome.FAIL for judged in self.triggers
         )
 
@@ -67,34 +67,42 @@ def assess(
     *,
     only_hard: bool = False,
 ) -> Assessment:
-    """Judge `step`'s checks and triggers. `state` has its clocks brought up to `now`.
+    """Judge what can move a rollout in `step`. `state` has its clocks brought up to `now`.
     `only_hard` is the look between ticks: other rules keep their counters."""
     triggers = tuple(
-        _judge(trigger, state, measurements, now, plan.calendar)
-        for trigger in plan.triggers
-        if applies(trigger, step) and (trigger.hard or not only_hard)
+        judge(trigger, state, measurements, now, plan.calendar)
+        for trigger in plan.guarding[step.name]
+        if (trigger.hard or not only_hard)
+        and (
+            not trigger.quiet(measurements, now)
+            or trigger.name in state.counters
+            or trigger.name in state.firing
+        )
     )
-    if only_hard:
-        return Assessment((), triggers, ("only hard limits are judged between ticks",))
-    checks = tuple(check.evaluate(measurements, now) for check in step.checks)
-    return Assessment(checks, triggers, _blockers(plan, step, state, checks, triggers, now))
+    checks: tuple[Outcome, ...] = ()
+    dwelt = state.dwell_ms >= step.hold_ms
+    if not only_hard and (dwelt or state.name != step.name):
+        checks = tuple(check.evaluate(measurements, now)[0] for check in step.checks)
+    told = bool(state.told_to_advance)
+    may_advance = (
+        not only_hard
+        and (told or (dwelt and all(outcome is Outcome.PASS for outcome in checks)))
+        and all(j.outcome is Outcome.PASS and not j.firing for j in triggers)
+        and not state.unacknowledged
+        and not frozen_by(plan, now)
+        and plan.calendar.is_open(now)
+    )
+    return Assessment(triggers, checks, may_advance)
 
 
-def applies(trigger: TriggerPlan, step: Step) -> bool:
-    """Whether a trigger guards a step: it is meant for the stage, and where the candidate sees
-    no work at all nothing can be said about it."""
-    if step.stage not in trigger.stages:
-        return False
-    return not trigger.about_candidate or step.mirror or step.share != NONE
-
-
-def _judge(
+def judge(
     trigger: TriggerPlan,
     state: State,
     measurements: Measurements,
     now: datetime,
     calendar: Calendar,
 ) -> Judged:
+    """One trigger at one look, with its counter moved on."""
     holds, terms = trigger.evaluate(measurements, now)
     before = state.counters.get(trigger.name, _NOTHING)
     if holds is Outcome.FAIL:
@@ -143,7 +151,7 @@ def _too_long(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: C
     return calendar.open_ms(counter.since, now) >= trigger.escalate_ms
 
 
-def _blockers(
+def blockers(
     plan: Plan,
     step: Step,
     state: State,
@@ -151,7 +159,7 @@ def _blockers(
     triggers: tuple[Judged, ...],
     now: datetime,
 ) -> tuple[str, ...]:
-    """What has to change before the rollout may advance, in words; nothing: it may."""
+    """What has to change before the rollout may advance, in words; none when it may."""
     found: list[str] = []
     if state.unacknowledged:
         found.append(f"share: {len(state.unacknowledged)} target(s) have not acknowledged it")
@@ -187,7 +195,10 @@ def why(outcome: Outcome, terms: tuple[Term, ...]) -> str:
 
 def frozen_by(plan: Plan, now: datetime) -> str:
     """Name of the freeze window at `now`, or empty."""
-    return next((f.name for f in plan.freeze if f.start <= now < f.end), "")
+    for window in plan.freeze:
+        if window.start <= now < window.end:
+            return window.name
+    return ""
 
 
 def _end_of(plan: Plan, now: datetime) -> str:

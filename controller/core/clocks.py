@@ -31,15 +31,15 @@ _AT_REST = frozenset({PENDING, COMPLETED, ROLLED_BACK, LOCKED})
 def advance_clocks(
     plan: Plan, state: State, now: datetime, *, acknowledged: bool
 ) -> tuple[State, tuple[str, ...]]:
-    """`state` at `now`, and notes on what was unusual. `acknowledged`: every share target has
+    """`state` at `now` under the next number, and notes on what was unusual. `acknowledged`: every share target has
     answered by now."""
+    seq = state.seq + 1
     if state.at is None or state.name in _AT_REST:
-        return replace(state, at=now), ()
+        return replace(state, seq=seq, at=now), ()
     elapsed = milliseconds(now - state.at)
     if elapsed <= 0:
-        if elapsed == 0:
-            return state, ()
-        return replace(state, at=now), (f"clock went back by {span(-elapsed)}: counts nothing",)
+        note = f"clock went back by {span(-elapsed)}: counts nothing"
+        return replace(state, seq=seq, at=now), (note,) if elapsed else ()
     notes: tuple[str, ...] = ()
     opened = plan.calendar.open_ms(state.at, now)
     watched, tick = opened, tick_ms(plan)
@@ -48,12 +48,13 @@ def advance_clocks(
         missed = elapsed // tick - 1
         notes = (f"{missed} ticks missed in {span(elapsed)}: dwell counts {span(watched)}",)
     if plan.step(state.name) is None:
-        return replace(state, at=now), notes
+        return replace(state, seq=seq, at=now), notes
     side = state.name.partition(".")[2]
     dwells = acknowledged and side in ("", APPROVAL)
     return (
         replace(
             state,
+            seq=seq,
             at=now,
             dwell_ms=state.dwell_ms + (watched if dwells else 0),
             waited_ms=state.waited_ms + (0 if side == PAUSED else opened),

@@ -21,7 +21,7 @@ from controller.core.plan import (
     VersionPlan,
 )
 from controller.core.rules import RuleCompiler
-from controller.core.share import Share, from_percent, percent_text
+from controller.core.share import NONE, Share, from_percent, percent_text
 from controller.policy.aggregation import default_min_samples
 from controller.policy.expression import Condition, references
 from controller.policy.models import Approval, Lock, Metric, Policy, Rollback, Stage, Trigger
@@ -76,6 +76,7 @@ def compile_plan(
         rollback=rollback,
         machine=RolloutMachine(steps, rollback),
         by_name={step.name: step for step in steps},
+        guarding={step.name: tuple(t for t in triggers if _applies(t, step)) for step in steps},
     )
 
 
@@ -141,6 +142,7 @@ def _trigger(
         name=trigger.name,
         rule=trigger.when,
         evaluate=rules.compile(condition),
+        quiet=rules.quiet(condition),
         severity=Severity[trigger.severity.upper()],
         then=then,  # type: ignore[arg-type]
         confirm=confirm,
@@ -151,6 +153,14 @@ def _trigger(
         about_candidate=any(key.startswith((f"{CANDIDATE}.", f"{DIFFERENCE}.")) for key in keys),
         references=keys,
     )
+
+
+def _applies(trigger: TriggerPlan, step: Step) -> bool:
+    """Whether a trigger guards a step: it is meant for the stage, and where the candidate sees
+    no work at all nothing can be said about it."""
+    if step.stage not in trigger.stages:
+        return False
+    return not trigger.about_candidate or step.mirror or step.share != NONE
 
 
 def _confirm(text: str | None) -> Confirm:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from controller.core.assess import Assessment, Judged, assess, frozen_by, severity_of
 from controller.core.clocks import advance_clocks
-from controller.core.decision import Decision
+from controller.core.decision import Decision, Explanation
 from controller.core.effect import Severity
 from controller.core.enter import Effects, enter
 from controller.core.event import Acknowledgement, Command, Event, PolicyEdit, Tick
@@ -22,6 +22,7 @@ from controller.core.measurement import BASELINE, Measurement, Measurements
 from controller.core.plan import Plan, Step
 from controller.core.state import (
     APPROVAL,
+    COMPLETED,
     COOLDOWN,
     HELD,
     PARTIAL,
@@ -58,41 +59,33 @@ def decide(plan: Plan, state: State, event: Event, now: datetime) -> Decision:
 
 def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
     state, notes = advance_clocks(plan, before, now, acknowledged=not before.unacknowledged)
-    state = replace(state, seq=before.seq + 1)
     step = plan.step(state.name)
     if step is None:
         return _on_tick_of_return(plan, state, now, notes)
     found = assess(plan, step, state, event.measurements, now, only_hard=not event.scheduled)
-    state, alerts = _remember(state, found)
+    state, effects = _remember(state, found)
+    looked = state
+
+    def explain() -> Explanation:
+        return explanation(plan, looked, now, event.measurements, before, notes)
+
     situation = _situation(step, state, found, event.scheduled)
-    move = "tick" if _calls_for_move(situation) else ""
-    target = plan.machine.move("tick", situation) if move else None
+    target = plan.machine.move("tick", situation) if calls_for_move(situation) else None
     if target is None:
-        return Decision(
-            state=state,
-            at=now,
-            effects=alerts.done(),
-            explanation=explanation(plan, state, step, found, notes),
-        )
+        return Decision(state, now, explain, effects.done() if effects else ())
     reasons = _reasons(step, before, state, found, target)
     state = _freeze_baseline(plan, state, target, event.measurements)
-    after = enter(plan, state, target, reasons, now, alerts, severity_of(found.triggers))
-    return Decision(
-        state=after,
-        at=now,
-        effects=alerts.done(),
-        move="tick",
-        reasons=reasons,
-        explanation=explanation(plan, state, step, found, notes),
-    )
+    effects = effects or Effects(state.rollout, state.seq)
+    after = enter(plan, state, target, reasons, now, effects, severity_of(found.triggers))
+    return Decision(after, now, explain, effects.done(), "tick", reasons)
 
 
-def _remember(state: State, found: Assessment) -> tuple[State, Effects]:
+def _remember(state: State, found: Assessment) -> tuple[State, Effects | None]:
     """Counters and firing triggers after this look; one alert per trigger that begins to fire
     (rule 5: the same trigger twice is one event)."""
-    effects = Effects(state.rollout, state.seq)
     if not found.triggers:
-        return state, effects
+        return state, None
+    effects = Effects(state.rollout, state.seq)
     counters, firing = state.counters, set(state.firing)
     changed: dict[str, Counter] = {}
     for judged in found.triggers:
@@ -121,7 +114,7 @@ _NO_FAILURES = Counter()
 def _situation(step: Step, state: State, found: Assessment, scheduled: bool) -> Situation:
     """The guards of a live state."""
     side = state.name.partition(".")[2]
-    ready = scheduled and not found.blockers
+    ready = found.may_advance
     lapsed = _lapsed(step, state, side, ready) if scheduled else ""
     holds = bool(found.asking("hold"))
     return Situation(
@@ -151,7 +144,7 @@ def _lapsed(step: Step, state: State, side: str, ready: bool) -> str:
     return ""
 
 
-def _calls_for_move(situation: Situation) -> bool:
+def calls_for_move(situation: Situation) -> bool:
     """Most looks move nothing, and then the machine is left alone. Held by a test: this says
     no only where the machine would stay."""
     if situation.must_roll_back or situation.must_pause:
@@ -187,7 +180,7 @@ def _reasons(
     if before.name.endswith(f".{HELD}"):
         return ("hold is over: no trigger asks for it any more",)
     if before.name.endswith(f".{APPROVAL}"):
-        return ("the gate no longer passes: " + "; ".join(found.blockers),)
+        return (f"the gate of {step.name} no longer passes",)
     if state.told_to_advance:
         return (f"{state.told_to_advance} said so",)
     approved = tuple(f"approved by {name}" for name in state.approved_by)
@@ -233,10 +226,7 @@ def _on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str
     )
     target = plan.machine.move("tick", situation)
     if target is None:
-        return Decision(
-            state=state, at=now, effects=effects.done(),
-            explanation=explanation(plan, state, None, None, notes),
-        )  # fmt: skip
+        return _told(plan, state, now, effects, notes=notes)
     reasons: tuple[str, ...] = (f"cooldown of {plan.rollback.cooldown} is over",)
     if situation.step_is_overdue:
         failed = state.name.partition(".")[2]
@@ -247,17 +237,9 @@ def _on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str
             failed_steps=(*state.failed_steps, failed),
             overdue=(*state.overdue, *state.unacknowledged),
             unacknowledged=(),
-            verify_due=None,
         )
     after = enter(plan, state, target, reasons, now, effects, Severity.CRITICAL)
-    return Decision(
-        state=after,
-        at=now,
-        effects=effects.done(),
-        move="tick",
-        reasons=reasons,
-        explanation=explanation(plan, state, None, None, notes),
-    )
+    return _told(plan, after, now, effects, "tick", reasons, notes=notes)
 
 
 def _on_acknowledgement(
@@ -268,7 +250,7 @@ def _on_acknowledgement(
     waiting = tuple(key for key in before.unacknowledged if key != event.key or not event.ok)
     overdue = tuple(key for key in before.overdue if key != event.key or not event.ok)
     state, notes = advance_clocks(plan, before, now, acknowledged=not waiting)
-    state = replace(state, seq=before.seq + 1, unacknowledged=waiting, overdue=overdue)
+    state = replace(state, unacknowledged=waiting, overdue=overdue)
     effects = Effects(state.rollout, state.seq)
     if not event.ok and event.key in (*waiting, *overdue):
         effects.alert(Severity.HIGH, "target", f"{event.key} not done", event.detail)
@@ -284,20 +266,10 @@ def _on_acknowledgement(
         )
         target = plan.machine.move("acknowledge", situation)
     if target is None:
-        return Decision(
-            state=state, at=now, effects=effects.done(),
-            explanation=explanation(plan, state, plan.step(state.name), None, notes),
-        )  # fmt: skip
+        return _told(plan, state, now, effects, notes=notes)
     reasons = (f"{state.name} acknowledged: {event.detail or 'done'}",)
     after = enter(plan, state, target, reasons, now, effects, Severity.HIGH)
-    return Decision(
-        state=after,
-        at=now,
-        effects=effects.done(),
-        move="acknowledge",
-        reasons=reasons,
-        explanation=explanation(plan, state, None, None, notes),
-    )
+    return _told(plan, after, now, effects, "acknowledge", reasons, notes=notes)
 
 
 def _must_lock(plan: Plan, state: State, now: datetime) -> bool:
@@ -311,61 +283,48 @@ def _must_lock(plan: Plan, state: State, now: datetime) -> bool:
 
 def _on_command(plan: Plan, before: State, event: Command, now: datetime) -> Decision:
     state, notes = advance_clocks(plan, before, now, acknowledged=not before.unacknowledged)
-    state = replace(state, seq=before.seq + 1)
     effects = Effects(state.rollout, state.seq)
     refused = _refusal(plan, state, event, now)
-    step = plan.step(state.name)
-    reasons = (f"{event.name} by {event.by}" + (f": {event.reason}" if event.reason else ""),)
+    reasons = _by(event)
     if refused:
-        return Decision(
-            state=state, at=now, reasons=reasons, refused=refused,
-            explanation=explanation(plan, state, step, None, notes),
-        )  # fmt: skip
+        return _told(plan, state, now, effects, "", reasons, refused, notes)
     if event.name == "advance":
+        # Taken up by the next tick, on measurements of that moment and after the triggers.
         state = replace(state, told_to_advance=event.by)
-        return Decision(
-            state=state, at=now, reasons=(*reasons, "takes effect at the next tick"),
-            explanation=explanation(plan, state, step, None, notes),
-        )  # fmt: skip
+        return _told(plan, state, now, effects, "", reasons, notes=notes)
     if event.name == "approve":
         state = replace(state, approved_by=(*state.approved_by, event.by))
     target = plan.machine.move(event.name, Situation(state=state.name))
     assert target is not None, "a command that is not refused has its edge"
     severity = Severity.HIGH if event.name == "rollback" else Severity.LOW
     after = enter(plan, state, target, reasons, now, effects, severity)
-    return Decision(
-        state=after,
-        at=now,
-        effects=effects.done(),
-        move=event.name,
-        reasons=reasons,
-        explanation=explanation(plan, state, step, None, notes),
-    )
+    return _told(plan, after, now, effects, event.name, reasons, notes=notes)
+
+
+def _by(event: Command) -> tuple[str, ...]:
+    return (f"{event.name} by {event.by}" + (f": {event.reason}" if event.reason else ""),)
 
 
 def _refusal(plan: Plan, state: State, event: Command, now: datetime) -> str:
     """Why a command cannot be carried out, with what can be done; empty: it can."""
     name = event.name
-    if name == "rollback" and plan.step(state.name) is None and state.name != "completed":
+    live = plan.step(state.name) is not None
+    if name == "rollback" and not live and state.name != COMPLETED:
         if state.name == PENDING:
             return "not started: the baseline has all the work"
         return f"already on the way back or there ({state.name})"
     if name == "advance":
-        if plan.step(state.name) is None or state.name.endswith((f".{PAUSED}", f".{HELD}")):
-            return f"cannot advance from {state.name}" + (
-                ": resume first" if state.name.endswith(PAUSED) else ""
-            )
+        if not live or state.name.endswith((f".{PAUSED}", f".{HELD}")):
+            remedy = ": resume first" if state.name.endswith(PAUSED) else ""
+            return f"cannot advance from {state.name}{remedy}"
     elif name not in plan.machine.triggers(state.name):
         can = ", ".join(t for t in plan.machine.triggers(state.name) if t in _PEOPLE) or "wait"
-        left = ""
+        until = ""
         if state.name == COOLDOWN and state.step_since:
-            left = f" until {state.step_since + plan.rollback.cooldown:%Y-%m-%d %H:%M:%S} UTC"
-        return f"{name} is not possible in {state.name}{left}; possible: {can}"
-    if name in ("start", "advance"):
-        window = frozen_by(plan, now)
-        if window:
-            return f"freeze window {window}: nothing advances now"
-    return ""
+            until = f" until {state.step_since + plan.rollback.cooldown:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{name} is not possible in {state.name}{until}; possible: {can}"
+    window = frozen_by(plan, now) if name in ("start", "advance") else ""
+    return f"freeze window {window}: nothing advances now" if window else ""
 
 
 _PEOPLE = frozenset({"start", "approve", "pause", "resume", "rollback", "reset"})
@@ -376,34 +335,47 @@ _PEOPLE = frozenset({"start", "approve", "pause", "resume", "rollback", "reset"}
 
 def _on_policy_edit(plan: Plan, before: State, event: PolicyEdit, now: datetime) -> Decision:
     """Safe changes take over where the rollout stands (rule 14)."""
-    state, _ = advance_clocks(plan, before, now, acknowledged=not before.unacknowledged)
+    state, notes = advance_clocks(plan, before, now, acknowledged=not before.unacknowledged)
     names = {trigger.name for trigger in plan.triggers}
     state = replace(
         state,
-        seq=before.seq + 1,
         policy=event.policy,
         counters={k: v for k, v in state.counters.items() if k in names},
         firing=tuple(name for name in state.firing if name in names),
     )
     reasons = tuple(f"policy: {change}" for change in event.changes)
-    return Decision(state=state, at=now, reasons=reasons)
+    return _told(plan, state, now, Effects(state.rollout, state.seq), "", reasons, notes=notes)
 
 
 def _on_apply(plan: Plan, before: State, event: Command, now: datetime) -> Decision:
     """A named person puts a running rollout under a changed policy and says where it stands."""
-    state, _ = advance_clocks(plan, before, now, acknowledged=not before.unacknowledged)
-    state = replace(state, seq=before.seq + 1)
+    state, notes = advance_clocks(plan, before, now, acknowledged=not before.unacknowledged)
     effects = Effects(state.rollout, state.seq)
-    reasons = (f"apply by {event.by}" + (f": {event.reason}" if event.reason else ""),)
     where = event.state or state.name
     if where not in plan.machine.known or (where != state.name and plan.step(where) is None):
         names = ", ".join(step.name for step in plan.steps)
-        return Decision(
-            state=state, at=now, reasons=reasons,
-            refused=f"{where} is not a stage step of the new policy; it has: {names}",
-        )  # fmt: skip
+        refused = f"{where} is not a stage step of the new policy; it has: {names}"
+        return _told(plan, state, now, effects, "", _by(event), refused, notes)
     state = replace(state, policy=event.policy, counters={}, firing=())
     if where == state.name:
-        return Decision(state=state, at=now, effects=effects.done(), reasons=reasons)
-    after = enter(plan, state, where, reasons, now, effects, Severity.MEDIUM)
-    return Decision(state=after, at=now, effects=effects.done(), move="apply", reasons=reasons)
+        return _told(plan, state, now, effects, "", _by(event), notes=notes)
+    after = enter(plan, state, where, _by(event), now, effects, Severity.MEDIUM)
+    return _told(plan, after, now, effects, "apply", _by(event), notes=notes)
+
+
+def _told(
+    plan: Plan,
+    state: State,
+    now: datetime,
+    effects: Effects,
+    move: str = "",
+    reasons: tuple[str, ...] = (),
+    refused: str = "",
+    notes: tuple[str, ...] = (),
+) -> Decision:
+    """A decision on an event that carries no measurements."""
+
+    def explain() -> Explanation:
+        return explanation(plan, state, now, notes=notes)
+
+    return Decision(state, now, explain, effects.done(), move, reasons, refused)

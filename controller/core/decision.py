@@ -1,5 +1,7 @@
 """What came of one event: the next state, the effects, and why."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from msgspec import Struct
@@ -61,14 +63,21 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     notes: tuple[str, ...] = ()
 
 
-class Decision(Struct, frozen=True, omit_defaults=True):
+@dataclass(frozen=True, slots=True)
+class Decision:
     """`state` after; `move` is the machine's trigger that changed the state's name, or empty;
-    `refused` says why a command was not carried out."""
+    `refused` says why a command was not carried out. `explain` works out the explanation when
+    it is asked for: most ticks move nothing and nobody asks."""
 
     state: State
     at: datetime
+    explain: Callable[[], Explanation] = field(compare=False, repr=False)
     effects: tuple[Effect, ...] = ()
     move: str = ""
     reasons: tuple[str, ...] = ()
     refused: str = ""
-    explanation: Explanation | None = None
+
+    @property
+    def explanation(self) -> Explanation:
+        """Why."""
+        return self.explain()

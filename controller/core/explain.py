@@ -1,15 +1,15 @@
 """Why, in one value: rules with values and limits, clocks, and what would have to happen.
 
-Computed by `decide` with every decision and never stored: the journal has the state before and
+Comes with every decision, worked out when it is asked for and never stored: the journal has the state before and
 the event, so that any past explanation can be computed again.
 """
 
 from datetime import datetime
 
-from controller.core.assess import Assessment, assess, result_of
+from controller.core.assess import Judged, blockers, judge, result_of
 from controller.core.calendar import milliseconds
-from controller.core.decision import Explanation, Progress, RuleResult
-from controller.core.measurement import Measurements
+from controller.core.decision import Explanation, Progress, RuleResult, Term
+from controller.core.measurement import Measurements, Outcome
 from controller.core.plan import Plan, Step
 from controller.core.state import APPROVAL, COMPLETED, COOLDOWN, HELD, ROLLING_BACK, State
 
@@ -17,44 +17,44 @@ from controller.core.state import APPROVAL, COMPLETED, COOLDOWN, HELD, ROLLING_B
 def explanation(
     plan: Plan,
     state: State,
-    step: Step | None,
-    found: Assessment | None,
+    now: datetime,
+    measurements: Measurements | None = None,
+    before: State | None = None,
     notes: tuple[str, ...] = (),
 ) -> Explanation:
-    """Of a live state with what a look found, or of any other state (`step` None)."""
+    """Of `state`, which has its clocks at `now`. With `measurements`, the rules of its step are
+    judged on them, counters taken from `before` (the state before the event)."""
+    step = plan.step(state.name)
     if step is None:
         return Explanation(
             state=state.name, share=state.share, clocks=_return_clocks(plan, state), notes=notes
         )
     following = _following(plan, step)
-    checks: tuple[RuleResult, ...] = ()
-    triggers: tuple[RuleResult, ...] = ()
-    if found is not None:
-        checks = tuple(
-            RuleResult(check.name, check.rule, outcome, terms)
-            for check, (outcome, terms) in zip(step.checks, found.checks, strict=False)
+    checks: tuple[tuple[Outcome, tuple[Term, ...]], ...] = ()
+    triggers: tuple[Judged, ...] = ()
+    stands: tuple[str, ...] = ()
+    if measurements is not None:
+        checks = tuple(check.evaluate(measurements, now) for check in step.checks)
+        counted = before or state
+        triggers = tuple(
+            judge(trigger, counted, measurements, now, plan.calendar)
+            for trigger in plan.guarding[step.name]
         )
-        triggers = tuple(result_of(judged) for judged in found.triggers)
+        stands = blockers(plan, step, state, checks, triggers, now)
     return Explanation(
         state=state.name,
         share=state.share,
         next_state=following.name if following else COMPLETED,
         next_share=following.share if following else None,
-        checks=checks,
-        triggers=triggers,
+        checks=tuple(
+            RuleResult(check.name, check.rule, outcome, terms)
+            for check, (outcome, terms) in zip(step.checks, checks, strict=False)
+        ),
+        triggers=tuple(result_of(judged) for judged in triggers),
         clocks=_live_clocks(step, state),
-        blockers=found.blockers if found is not None else (),
+        blockers=stands,
         notes=notes,
     )
-
-
-def outlook(plan: Plan, state: State, measurements: Measurements, now: datetime) -> Explanation:
-    """The explanation of a rollout as it stands, with the measurements last taken; moves
-    nothing and counts nothing."""
-    step = plan.step(state.name)
-    if step is None:
-        return explanation(plan, state, None, None)
-    return explanation(plan, state, step, assess(plan, step, state, measurements, now))
 
 
 def _following(plan: Plan, step: Step) -> Step | None:

@@ -23,6 +23,8 @@ WATCH = "watch"
 """Name of the stage after promotion: last, at 100%, still one step from the way back."""
 
 Judgement = tuple[Outcome, tuple[Term, ...]]
+Quiet = Callable[[Measurements, datetime], bool]
+"""Quick look at one condition: true only if it is measured and does not hold."""
 Evaluate = Callable[[Measurements, datetime], Judgement]
 """Closure of one condition: outcome of the *condition* (pass: it holds, fail: it does not)."""
 
@@ -65,6 +67,7 @@ class TriggerPlan:
     name: str
     rule: str
     evaluate: Evaluate
+    quiet: Quiet
     severity: Severity
     then: Literal["rollback", "hold", "pause", "alert"]
     confirm: Confirm
@@ -158,6 +161,8 @@ class Plan:
     rollback: RollbackPlan
     machine: "RolloutMachine"
     by_name: Mapping[str, Step]
+    guarding: Mapping[str, tuple[TriggerPlan, ...]]
+    """By step name: the triggers that apply there."""
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""

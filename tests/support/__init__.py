@@ -1,0 +1,1 @@
+"""What several tests need: plans from YAML text, policies drawn at random."""
