@@ -31,8 +31,8 @@ _AT_REST = frozenset({PENDING, COMPLETED, ROLLED_BACK, LOCKED})
 def advance_clocks(
     plan: Plan, state: State, now: datetime, *, acknowledged: bool
 ) -> tuple[State, tuple[str, ...]]:
-    """`state` at `now` under the next number, and notes on what was unusual. `acknowledged`: every share target has
-    answered by now."""
+    """`state` at `now` under the next number, and notes on what was unusual. `acknowledged`:
+    every share target has answered by now."""
     seq = state.seq + 1
     if state.at is None or state.name in _AT_REST:
         return replace(state, seq=seq, at=now), ()

@@ -1,7 +1,7 @@
 """Why, in one value: rules with values and limits, clocks, and what would have to happen.
 
-Comes with every decision, worked out when it is asked for and never stored: the journal has the state before and
-the event, so that any past explanation can be computed again.
+Comes with every decision, worked out when it is asked for and never stored: the journal has the
+state before and the event, so that any past explanation can be computed again.
 """
 
 from datetime import datetime
