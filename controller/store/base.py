@@ -15,6 +15,13 @@ from controller.core.effect import Effect
 from controller.core.event import Event
 from controller.core.state import State
 
+ATTEMPTS_KEPT = 20
+"""Tries remembered of one effect."""
+KEYS_KEPT = 100_000
+"""Idempotency keys remembered of one source."""
+HEARTBEATS_KEPT = 100
+"""Controllers remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
@@ -70,13 +77,36 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to deliver an effect. `number` counts from 1."""
+
+    number: int
+    at: datetime
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a rollout's journal must end: the row's own seq, hash and state digest, and the
+    state that the rollout was created with."""
+
+    seq: int
+    hash: str
+    state_digest: str
+    initial: State
+
+
+@dataclass(frozen=True, slots=True)
 class ObservationBatch:
-    """Observations as they came in: JSON Lines bytes, chained by hash per source."""
+    """Observations as they came in: JSON Lines bytes, chained by hash per source. `digest` is
+    sha256 of the lines and what the chain covers, so `lines` may be pruned (then empty)."""
 
     source: str
     number: int
     received: datetime
     lines: bytes
+    digest: str
     previous: str
     hash: str
 
@@ -120,8 +150,18 @@ class Store(Protocol):
 
     def commit(self, commits: Sequence[Commit]) -> list[bool]:
         """One transaction for all. False for each whose rollout has moved on meanwhile (its
-        entry, state and effects are not written); the others are durable on return. A move
-        clears the outbox of that rollout's older undelivered SetShare and Activate effects."""
+        entry, state and effects are not written); the others are durable on return.
+
+        A SetShare or Activate takes the place of the rollout's older undelivered one for the
+        same target. The commit of an Acknowledgement that is `ok` takes its effect out of the
+        outbox: commit first, and a crash redelivers at worst. A commit ends the rollout's lease
+        and needs none. Raises ValueError, and writes nothing, for a decision that does not
+        follow `before` (same rollout, seq + 1) or that holds what JSON cannot say."""
+        ...
+
+    def reschedule(self, now: datetime) -> int:
+        """After the clock went back: what is planned later than `now` (rollouts, retries,
+        leases) is due at `now`. An early look is harmless. Returns how many rollouts moved."""
         ...
 
     # journal ------------------------------------------------------------------------------
@@ -133,6 +173,10 @@ class Store(Protocol):
         """The newest entry."""
         ...
 
+    def head(self, rollout: str) -> Head | None:
+        """Where the journal must end, as the rollout's own row says; None if unknown."""
+        ...
+
     # outbox -------------------------------------------------------------------------------
     def claim_outbox(
         self, now: datetime, owner: str, lease: timedelta, limit: int = 1000
@@ -141,7 +185,8 @@ class Store(Protocol):
         ...
 
     def delivered(self, key: str, at: datetime, detail: str) -> None:
-        """Take an effect out of the outbox; its attempt is kept with `detail`."""
+        """Take an effect out of the outbox; its attempt is kept with `detail`. Again, or after
+        a newer effect has taken its place, is fine. Raises StoreError if it never was there."""
         ...
 
     def failed(self, key: str, at: datetime, error: str, retry_at: datetime) -> None:
@@ -152,15 +197,28 @@ class Store(Protocol):
         """Undelivered effects of one rollout."""
         ...
 
+    def attempts(self, key: str) -> list[Attempt]:
+        """The last tries to deliver one effect (at most `ATTEMPTS_KEPT`), oldest first."""
+        ...
+
     # observations -------------------------------------------------------------------------
     def append_observations(
         self, source: str, received: datetime, lines: bytes, keys: Sequence[str] = ()
     ) -> ObservationBatch | None:
-        """Chain one batch. `keys` make it idempotent: None if any of them is known already."""
+        """Chain one batch. `keys` make it idempotent: None if any of them is known already; the
+        last `KEYS_KEPT` of a source are remembered."""
         ...
 
     def observations(self, source: str, after: int = 0) -> Iterator[ObservationBatch]:
-        """Batches with number > after, in order."""
+        """Batches with number > after, in order, without those that were pruned."""
+        ...
+
+    def observation_chain(self, source: str) -> Iterator[ObservationBatch]:
+        """Every batch from the first, the pruned ones with empty `lines`."""
+        ...
+
+    def observation_sources(self) -> list[str]:
+        """Names of the sources that ever sent a batch."""
         ...
 
     def prune_observations(self, source: str, before: datetime) -> int:

@@ -1,0 +1,177 @@
+"""The database behind the store: SQLite, and all that is peculiar to it.
+
+Everything else of the store speaks SQLAlchemy Core. Another database needs its own `open_engine`
+and its own words for what went wrong.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, Insert, Update, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from controller.store.base import StoreError
+
+BUSY_SECONDS = 5.0
+"""How long a call waits for another process's transaction, unless the URL says `?timeout=`."""
+CHECKPOINT_PAGES = 4000
+"""Pages in the write-ahead log before they are copied into the database: 16 MB."""
+_WRITES = "writes"
+
+
+class Database:
+    """Transactions on one database. `write` takes the write lock at once, so what a transaction
+    has read still holds when it writes. Whatever the database cannot do is a StoreError."""
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        self.engine = engine
+        self.where = where
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view."""
+        with self.errors(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """All or nothing, durable on leaving."""
+        with self.errors(), self.engine.connect() as connection:
+            connection.execution_options(**{_WRITES: True})
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turns the driver's errors into StoreErrors that say what to do."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise StoreError(_explain(error.orig, self.where)) from error
+        except sqlite3.Error as error:
+            raise StoreError(_explain(error, self.where)) from error
+        except (PoolTimeout, DisconnectionError) as error:
+            raise StoreError(
+                f"{self.where}: every connection is in use; try again, or run fewer at once"
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+
+class Bulk:
+    """A statement for thousands of rows: compiled once, then handed to the driver as it is.
+    SQLAlchemy's own handling of each parameter costs three times what SQLite does with it.
+    Values must be what the driver takes: str, int, bytes, None."""
+
+    def __init__(self, statement: Insert | Update, *parameters: str) -> None:
+        self._statement = statement
+        self._parameters = parameters
+        self._compiled: tuple[str, Callable[[Mapping[str, Any]], Any]] | None = None
+
+    def execute(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run it for every row. Returns how many rows of the table it touched."""
+        if self._compiled is None:
+            compiled = self._statement.compile(
+                dialect=connection.dialect, column_keys=list(self._parameters)
+            )
+            names = compiled.positiontup
+            self._compiled = (str(compiled), dict if names is None else itemgetter(*names))
+        text, in_order = self._compiled
+        return connection.exec_driver_sql(text, [in_order(row) for row in rows]).rowcount
+
+
+def open_database(url: URL, *, create: bool) -> Database:
+    """The database of a `sqlite://` URL. Raises StoreError if it is not there and not to be
+    created, or cannot be opened."""
+    in_memory = url.database in (None, "", ":memory:")
+    where = "database in memory" if in_memory else f"database {url.database}"
+    if not in_memory and "uri" not in url.query:
+        _check_path(Path(str(url.database)), where, create=create)
+    arguments: dict[str, Any] = {"check_same_thread": False}
+    if "timeout" not in url.query:
+        arguments["timeout"] = BUSY_SECONDS
+    # A database in memory lives in its one connection: everybody takes turns on it.
+    pool = {"pool_size": 1, "max_overflow": 0} if in_memory else {"pool_size": 5}
+    engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, **pool)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    database = Database(engine, where)
+    try:
+        with database.errors(), engine.connect() as connection:
+            _use_write_ahead_log(connection)
+    except StoreError:
+        database.close()
+        raise
+    return database
+
+
+def _check_path(path: Path, where: str, *, create: bool) -> None:
+    if path.is_dir():
+        raise StoreError(f"{where}: that is a directory; name a file in it")
+    if path.exists():
+        return
+    if not create:
+        raise StoreError(f"{where}: there is none; `rollout run` makes it, or name another one")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{where}: its directory cannot be made ({error.strerror}); name another place"
+        ) from error
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where `_begin` says, nowhere else
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _use_write_ahead_log(connection: Connection) -> None:
+    """The mode is a property of the file: asked for once, when it is not yet so. The driver's own
+    cursor is used, for the mode cannot change within a transaction."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    (mode,) = driver.execute("PRAGMA journal_mode").fetchone()
+    if mode == "delete":
+        driver.execute("PRAGMA journal_mode=WAL")
+
+
+_ADVICE: dict[int, str] = {
+    sqlite3.SQLITE_BUSY: "locked by another program; it is tried again at the next call, and if "
+    "it stays locked look for one that holds a transaction open (a backup, a shell)",
+    sqlite3.SQLITE_LOCKED: "locked within this program; try again",
+    sqlite3.SQLITE_READONLY: "read-only; give this user the right to write the file and its "
+    "directory",
+    sqlite3.SQLITE_FULL: "the disk is full; nothing of this was written: free some space, and the "
+    "next call goes on",
+    sqlite3.SQLITE_IOERR: "the disk reported an error; nothing of this was written: look at the "
+    "disk and the system's log",
+    sqlite3.SQLITE_CORRUPT: "damaged; stop, keep a copy of the file, its -wal and -shm, and "
+    "restore a backup",
+    sqlite3.SQLITE_NOTADB: "not a database; name the right file",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check the path and this user's rights to it",
+    sqlite3.SQLITE_PERM: "no right to it; give this user the right to read and write the file",
+    sqlite3.SQLITE_CONSTRAINT: "refused, the rows contradict each other; nothing of this was "
+    "written",
+}
+
+
+def _explain(error: BaseException | None, where: str) -> str:
+    """What, where, what to do. Extended codes hold the plain one in their low byte."""
+    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+    advice = _ADVICE.get(code, "the database refused; `rollout audit verify` says if it is whole")
+    return f"{where}: {advice} ({error})"

@@ -1,0 +1,193 @@
+"""Decisions made durable: the fence, the entry with its hash, the new state.
+
+`prepare` does what needs no database (all of the JSON), so that the write lock is held only for
+hashing and writing.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, bindparam, null, select
+
+from controller.core.effect import Effect
+from controller.store import codec
+from controller.store.base import Commit, Entry, StoreError
+from controller.store.database import Bulk, Database
+from controller.store.tables import journal, rollouts
+
+PAGE = 500
+"""Rows read at a time, and names asked for in one query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A commit in the bytes that will be stored."""
+
+    commit: Commit
+    state: bytes
+    body: bytes
+    next_due: int | None
+
+    @property
+    def rollout(self) -> str:
+        return self.commit.before.rollout
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        return self.commit.decision.effects
+
+
+def prepare(commit: Commit) -> Prepared:
+    """Check and encode one commit. Raises ValueError, see `Store.commit`."""
+    before, decision, due = commit.before, commit.decision, commit.next_due
+    after = decision.state
+    if after.rollout != before.rollout or after.seq != before.seq + 1:
+        raise ValueError(
+            f"a decision from {before.rollout!r} seq {before.seq} must lead to seq "
+            f"{before.seq + 1} of it, not to {after.rollout!r} seq {after.seq}"
+        )
+    try:
+        state = codec.encode_state(after)
+        body = codec.encode_body(before, commit.event, decision, state)
+        next_due = None if due is None else codec.micros(due)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise ValueError(
+            f"the decision {after.seq} of {after.rollout!r} cannot be written: {error}"
+        ) from error
+    return Prepared(commit, state, body, next_due)
+
+
+def append(connection: Connection, prepared: Sequence[Prepared]) -> list[bool]:
+    """Write entries and states of those whose rollout is still where they were decided from, in
+    order. Says which."""
+    heads = _heads(connection, {item.rollout for item in prepared})
+    fences = {name: seq for name, (seq, _) in heads.items()}
+    accepted: list[bool] = []
+    entries: list[dict[str, object]] = []
+    states: dict[str, dict[str, object]] = {}
+    for item in prepared:
+        name = item.rollout
+        seq, previous = heads.get(name, (-1, b""))
+        if seq != item.commit.before.seq:
+            accepted.append(False)
+            continue
+        after = seq + 1
+        link = codec.link(previous, item.body)
+        heads[name] = (after, link)
+        entries.append(
+            {"rollout": name, "seq": after, "previous": previous, "hash": link, "body": item.body}
+        )
+        states[name] = {
+            "fence_name": name,
+            "fence_seq": fences[name],
+            "new_seq": after,
+            "new_hash": link,
+            "new_state": item.state,
+            "new_due": item.next_due,
+        }
+        accepted.append(True)
+    if entries:
+        _write(connection, entries, list(states.values()))
+    return accepted
+
+
+_MOVE_ON = Bulk(
+    rollouts.update()
+    .where(
+        rollouts.c.name == bindparam("fence_name"),
+        rollouts.c.seq == bindparam("fence_seq"),
+    )
+    .values(
+        seq=bindparam("new_seq"),
+        hash=bindparam("new_hash"),
+        state=bindparam("new_state"),
+        next_due=bindparam("new_due"),
+        lease_owner=null(),
+        lease_until=null(),
+    ),
+    "fence_name",
+    "fence_seq",
+    "new_seq",
+    "new_hash",
+    "new_state",
+    "new_due",
+)
+_ADD = Bulk(journal.insert(), "rollout", "seq", "previous", "hash", "body")
+
+
+def _write(
+    connection: Connection, entries: list[dict[str, object]], states: list[dict[str, object]]
+) -> None:
+    moved = _MOVE_ON.execute(connection, states)
+    if moved != len(states):
+        raise StoreError(
+            f"{len(states) - moved} of {len(states)} rollouts moved on inside the transaction; "
+            "nothing was written, decide again from the newer state"
+        )
+    _ADD.execute(connection, entries)
+
+
+_HEADS = select(rollouts.c.name, rollouts.c.seq, rollouts.c.hash).where(
+    rollouts.c.name.in_(bindparam("names", expanding=True))
+)
+
+
+def _heads(connection: Connection, names: set[str]) -> dict[str, tuple[int, bytes]]:
+    """seq and hash of each rollout, locked where the database locks rows."""
+    ordered = sorted(names)
+    found: dict[str, tuple[int, bytes]] = {}
+    for start in range(0, len(ordered), PAGE):
+        query = _HEADS.with_for_update()
+        rows = connection.execute(query, {"names": ordered[start : start + PAGE]}).all()
+        found.update((name, (seq, link)) for name, seq, link in rows)
+    return found
+
+
+_COLUMNS = (journal.c.seq, journal.c.previous, journal.c.hash, journal.c.body)
+
+
+def entries(database: Database, rollout: str, after: int, limit: int | None) -> Iterator[Entry]:
+    """Entries with seq > after, a page at a time; no transaction stays open between pages."""
+    left = limit
+    while left is None or left > 0:
+        page = PAGE if left is None else min(PAGE, left)
+        query = (
+            select(*_COLUMNS)
+            .where(journal.c.rollout == rollout, journal.c.seq > after)
+            .order_by(journal.c.seq)
+            .limit(page)
+        )
+        with database.read() as connection:
+            rows = connection.execute(query).all()
+        for seq, previous, link, body in rows:
+            yield _entry(database, rollout, seq, previous, link, body)
+            after = seq
+        if len(rows) < page:
+            return
+        left = None if left is None else left - len(rows)
+
+
+def last_entry(database: Database, rollout: str) -> Entry | None:
+    """The newest entry."""
+    query = (
+        select(*_COLUMNS)
+        .where(journal.c.rollout == rollout)
+        .order_by(journal.c.seq.desc())
+        .limit(1)
+    )
+    with database.read() as connection:
+        row = connection.execute(query).first()
+    return None if row is None else _entry(database, rollout, *row)
+
+
+def _entry(
+    database: Database, rollout: str, seq: int, previous: bytes, link: bytes, body: bytes
+) -> Entry:
+    try:
+        return codec.decode_entry(body, previous, link)
+    except msgspec.MsgspecError as error:
+        raise StoreError(
+            f"{database.where}: journal of {rollout!r}, entry {seq} is damaged ({error}); keep a "
+            "copy and restore a backup"
+        ) from error

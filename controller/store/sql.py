@@ -1,0 +1,275 @@
+"""The store on a SQL database: where each transaction begins and ends.
+
+`journal`, `outbox` and `observations` hold what happens inside; `database` what is peculiar to
+SQLite. Safe for several threads: each call takes a connection of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from controller.core.state import State
+from controller.store import codec, journal, observations, outbox
+from controller.store.base import (
+    HEARTBEATS_KEPT,
+    Attempt,
+    Commit,
+    Delivery,
+    Entry,
+    Head,
+    ObservationBatch,
+    Rollout,
+    StoreError,
+)
+from controller.store.database import Database
+from controller.store.tables import controllers, policies, rollouts, sources
+from controller.store.tables import outbox as outbox_table
+
+
+class SqlStore:
+    """`Store` on a database whose schema is today's; `open_store` makes sure of that."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    # policies -----------------------------------------------------------------------------
+    def save_policy(self, digest: str, path: str, text: str) -> None:
+        """See `Store`. Raises StoreError for another text under a known hash."""
+        with self.database.write() as connection:
+            query = select(policies.c.path, policies.c.text).where(policies.c.digest == digest)
+            known = connection.execute(query).first()
+            if known is None:
+                connection.execute(insert(policies).values(digest=digest, path=path, text=text))
+            elif known.text != text:
+                raise StoreError(
+                    f"{self.database.where}: policy {digest} is kept with another text; the file "
+                    f"was {known.path}"
+                )
+            elif known.path != path:
+                connection.execute(
+                    update(policies).where(policies.c.digest == digest).values(path=path)
+                )
+
+    def policy_text(self, digest: str) -> tuple[str, str]:
+        """See `Store`."""
+        query = select(policies.c.path, policies.c.text).where(policies.c.digest == digest)
+        with self.database.read() as connection:
+            known = connection.execute(query).first()
+        if known is None:
+            raise StoreError(f"{self.database.where}: no policy {digest} was ever saved here")
+        return known.path, known.text
+
+    # rollouts -----------------------------------------------------------------------------
+    def create(self, state: State, policy_path: str) -> bool:
+        """See `Store`. Raises ValueError for a state that is not a first one (seq 0)."""
+        if state.seq != 0:
+            raise ValueError(f"a rollout begins at seq 0, not {state.seq}")
+        encoded = codec.encode_state(state)
+        with self.database.write() as connection:
+            query = select(rollouts.c.name).where(rollouts.c.name == state.rollout)
+            if connection.execute(query).first() is not None:
+                return False
+            connection.execute(
+                insert(rollouts).values(
+                    name=state.rollout,
+                    seq=0,
+                    hash=codec.GENESIS,
+                    policy_path=policy_path,
+                    state=encoded,
+                    initial=encoded,
+                )
+            )
+        return True
+
+    def rollouts(self) -> list[Rollout]:
+        """See `Store`."""
+        with self.database.read() as connection:
+            rows = connection.execute(select(*_ROLLOUT).order_by(rollouts.c.name)).all()
+        return [self._rollout(*row) for row in rows]
+
+    def rollout(self, name: str) -> Rollout | None:
+        """See `Store`."""
+        with self.database.read() as connection:
+            row = connection.execute(select(*_ROLLOUT).where(rollouts.c.name == name)).first()
+        return None if row is None else self._rollout(*row)
+
+    def claim_due(
+        self, now: datetime, owner: str, lease: timedelta, limit: int = 100_000
+    ) -> list[Rollout]:
+        """See `Store`."""
+        at, until = codec.micros(now), codec.micros(now + lease)
+        due = (
+            select(rollouts.c.name)
+            .where(
+                rollouts.c.next_due <= at,
+                or_(
+                    rollouts.c.lease_owner.is_(None),
+                    rollouts.c.lease_owner == owner,
+                    rollouts.c.lease_until <= at,
+                ),
+            )
+            .order_by(rollouts.c.next_due, rollouts.c.name)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        claim = (
+            update(rollouts)
+            .where(rollouts.c.name.in_(due))
+            .values(lease_owner=owner, lease_until=until)
+            .returning(*_ROLLOUT)
+        )
+        with self.database.write() as connection:
+            rows = connection.execute(claim).all()
+        return [self._rollout(*row) for row in sorted(rows, key=lambda row: (row[2], row[3]))]
+
+    def reschedule(self, now: datetime) -> int:
+        """See `Store`."""
+        at = codec.micros(now)
+        with self.database.write() as connection:
+            for table in (rollouts, outbox_table):
+                connection.execute(
+                    update(table).where(table.c.lease_until > at).values(lease_until=at)
+                )
+            connection.execute(
+                update(outbox_table)
+                .where(outbox_table.c.settled.is_(None), outbox_table.c.not_before > at)
+                .values(not_before=at)
+            )
+            late = update(rollouts).where(rollouts.c.next_due > at).values(next_due=at)
+            return connection.execute(late).rowcount
+
+    def commit(self, commits: Sequence[Commit]) -> list[bool]:
+        """See `Store`."""
+        prepared = [journal.prepare(commit) for commit in commits]
+        if not prepared:
+            return []
+        with self.database.write() as connection:
+            accepted = journal.append(connection, prepared)
+            written = [item for item, took in zip(prepared, accepted, strict=True) if took]
+            outbox.write(connection, written)
+        return accepted
+
+    # journal ------------------------------------------------------------------------------
+    def journal(self, rollout: str, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
+        """See `Store`."""
+        return journal.entries(self.database, rollout, after, limit)
+
+    def last_entry(self, rollout: str) -> Entry | None:
+        """See `Store`."""
+        return journal.last_entry(self.database, rollout)
+
+    def head(self, rollout: str) -> Head | None:
+        """See `Store`."""
+        query = select(rollouts.c.seq, rollouts.c.hash, rollouts.c.state, rollouts.c.initial).where(
+            rollouts.c.name == rollout
+        )
+        with self.database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        initial = self._state(rollout, row.initial)
+        return Head(row.seq, row.hash.hex(), codec.digest(row.state), initial)
+
+    # outbox -------------------------------------------------------------------------------
+    def claim_outbox(
+        self, now: datetime, owner: str, lease: timedelta, limit: int = 1000
+    ) -> list[Delivery]:
+        """See `Store`."""
+        with self.database.write() as connection:
+            return outbox.claim(connection, now, owner, lease, limit)
+
+    def delivered(self, key: str, at: datetime, detail: str) -> None:
+        """See `Store`."""
+        with self.database.write() as connection:
+            outbox.settle(connection, key, at, detail)
+
+    def failed(self, key: str, at: datetime, error: str, retry_at: datetime) -> None:
+        """See `Store`."""
+        with self.database.write() as connection:
+            outbox.postpone(connection, key, at, error, retry_at)
+
+    def outbox(self, rollout: str) -> list[Delivery]:
+        """See `Store`."""
+        with self.database.read() as connection:
+            return outbox.waiting(connection, rollout)
+
+    def attempts(self, key: str) -> list[Attempt]:
+        """See `Store`."""
+        with self.database.read() as connection:
+            return outbox.history(connection, key)
+
+    # observations -------------------------------------------------------------------------
+    def append_observations(
+        self, source: str, received: datetime, lines: bytes, keys: Sequence[str] = ()
+    ) -> ObservationBatch | None:
+        """See `Store`."""
+        with self.database.write() as connection:
+            return observations.append(connection, source, received, lines, keys)
+
+    def observations(self, source: str, after: int = 0) -> Iterator[ObservationBatch]:
+        """See `Store`."""
+        return observations.batches(self.database, source, after, pruned=False)
+
+    def observation_chain(self, source: str) -> Iterator[ObservationBatch]:
+        """See `Store`."""
+        return observations.batches(self.database, source, 0, pruned=True)
+
+    def observation_sources(self) -> list[str]:
+        """See `Store`."""
+        with self.database.read() as connection:
+            return list(connection.scalars(select(sources.c.name).order_by(sources.c.name)))
+
+    def prune_observations(self, source: str, before: datetime) -> int:
+        """See `Store`."""
+        with self.database.write() as connection:
+            return observations.prune(connection, source, before)
+
+    # the controller itself ----------------------------------------------------------------
+    def beat(self, owner: str, at: datetime, note: str) -> None:
+        """See `Store`."""
+        row = {"at": codec.micros(at), "note": note}
+        with self.database.write() as connection:
+            known = update(controllers).where(controllers.c.owner == owner).values(row)
+            if connection.execute(known).rowcount == 0:
+                connection.execute(insert(controllers).values(row, owner=owner))
+                _forget_old_controllers(connection)
+
+    def heartbeats(self) -> list[tuple[str, datetime, str]]:
+        """See `Store`."""
+        query = select(controllers).order_by(controllers.c.at.desc(), controllers.c.owner)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return [(row.owner, codec.moment(row.at), row.note) for row in rows]
+
+    def close(self) -> None:
+        """See `Store`."""
+        self.database.close()
+
+    def __enter__(self) -> "SqlStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _rollout(self, state: bytes, path: str, next_due: int | None, name: str) -> Rollout:
+        due = None if next_due is None else codec.moment(next_due)
+        return Rollout(self._state(name, state), path, due)
+
+    def _state(self, name: str, encoded: bytes) -> State:
+        try:
+            return codec.decode_state(encoded)
+        except msgspec.MsgspecError as error:
+            raise StoreError(
+                f"{self.database.where}: the state of {name!r} is damaged ({error}); keep a copy "
+                "and restore a backup"
+            ) from error
+
+
+_ROLLOUT = (rollouts.c.state, rollouts.c.policy_path, rollouts.c.next_due, rollouts.c.name)
+
+
+def _forget_old_controllers(connection: Connection) -> None:
+    newest = select(controllers.c.owner).order_by(controllers.c.at.desc()).limit(HEARTBEATS_KEPT)
+    connection.execute(delete(controllers).where(controllers.c.owner.not_in(newest)))
