@@ -39,10 +39,12 @@ class Judged:
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """What a look at a live rollout found that matters for a move: triggers that are not quiet,
-    and, once the dwell is over, the checks."""
+    and, once the dwell is over, the checks. `earned`: the evidence is there; `may_advance`: and
+    no freeze window or closed market forbids it."""
 
     triggers: tuple[Judged, ...]
     checks: tuple[Outcome, ...]
+    earned: bool
     may_advance: bool
 
     @property
@@ -84,15 +86,14 @@ def assess(
     if not only_hard and (dwelt or state.name != step.name):
         checks = tuple(check.evaluate(measurements, now)[0] for check in step.checks)
     told = bool(state.told_to_advance)
-    may_advance = (
+    earned = (
         not only_hard
         and (told or (dwelt and all(outcome is Outcome.PASS for outcome in checks)))
         and all(j.outcome is Outcome.PASS and not j.firing for j in triggers)
         and not state.unacknowledged
-        and not frozen_by(plan, now)
-        and plan.calendar.is_open(now)
     )
-    return Assessment(triggers, checks, may_advance)
+    may_advance = earned and not frozen_by(plan, now) and plan.calendar.is_open(now)
+    return Assessment(triggers, checks, earned, may_advance)
 
 
 def judge(

@@ -114,8 +114,7 @@ _NO_FAILURES = Counter()
 def _situation(step: Step, state: State, found: Assessment, scheduled: bool) -> Situation:
     """The guards of a live state."""
     side = state.name.partition(".")[2]
-    ready = found.may_advance
-    lapsed = _lapsed(step, state, side, ready) if scheduled else ""
+    lapsed = _lapsed(step, state, side, found.earned) if scheduled else ""
     holds = bool(found.asking("hold"))
     return Situation(
         state=state.name,
@@ -123,7 +122,7 @@ def _situation(step: Step, state: State, found: Assessment, scheduled: bool) -> 
         must_pause=bool(found.asking("pause")) or lapsed == "pause",
         must_hold=holds,
         hold_is_over=scheduled and not holds,
-        may_advance=ready,
+        may_advance=found.may_advance,
         needs_approval=step.approval is not None
         and not state.approved_by
         and not state.told_to_advance,
@@ -131,10 +130,10 @@ def _situation(step: Step, state: State, found: Assessment, scheduled: bool) -> 
     )
 
 
-def _lapsed(step: Step, state: State, side: str, ready: bool) -> str:
+def _lapsed(step: Step, state: State, side: str, earned: bool) -> str:
     """What a deadline that has passed asks for: of the step (not while a person has it paused,
-    nor when the gate is open at last), or of an approval that nobody gave."""
-    if side == PAUSED or (ready and side == ""):
+    nor when only a freeze window keeps it from advancing), or of an approval nobody gave."""
+    if side == PAUSED or (earned and side == ""):
         return ""
     if side == APPROVAL:
         approval = step.approval
