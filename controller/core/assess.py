@@ -7,7 +7,7 @@ neither confirm a failure nor clear one.
 from dataclasses import dataclass
 from datetime import datetime
 
-from controller.core.calendar import Calendar, milliseconds
+from controller.core.calendar import Calendar
 from controller.core.decision import RuleResult, Term
 from controller.core.effect import Severity
 from controller.core.measurement import Measurements, Outcome
@@ -244,8 +244,3 @@ def result_of(judged: Judged) -> RuleResult:
         count=count,
         severity=trigger.severity.word,
     )
-
-
-def tick_ms(plan: Plan) -> int:
-    """The tick interval in milliseconds."""
-    return milliseconds(plan.tick)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from controller.core.assess import span, tick_ms
+from controller.core.assess import span
 from controller.core.calendar import milliseconds
 from controller.core.plan import Plan
 from controller.core.state import (
@@ -42,7 +42,7 @@ def advance_clocks(
         return replace(state, seq=seq, at=now), (note,) if elapsed else ()
     notes: tuple[str, ...] = ()
     opened = plan.calendar.open_ms(state.at, now)
-    watched, tick = opened, tick_ms(plan)
+    watched, tick = opened, plan.tick_ms
     if elapsed > MISSED_TICKS * tick:
         watched = min(opened, tick)
         missed = elapsed // tick - 1

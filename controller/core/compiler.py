@@ -62,6 +62,7 @@ def compile_plan(
         baseline=VersionPlan(policy.baseline.version, policy.baseline.config),
         candidate=VersionPlan(policy.candidate.version, policy.candidate.config),
         tick=policy.schedule.tick,
+        tick_ms=milliseconds(policy.schedule.tick),
         calendar=calendar,
         freeze=tuple(FreezeWindow(f.name, f.start, f.end) for f in policy.schedule.freeze),
         false_alarm=policy.false_alarm,

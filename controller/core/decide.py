@@ -69,6 +69,8 @@ def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
     def explain() -> Explanation:
         return explanation(plan, looked, now, event.measurements, before, notes)
 
+    if nothing_stirs(step, state, found):
+        return Decision(state, now, explain)
     situation = _situation(step, state, found, event.scheduled)
     target = plan.machine.move("tick", situation) if calls_for_move(situation) else None
     if target is None:
@@ -78,6 +80,17 @@ def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
     effects = effects or Effects(state.rollout, state.seq)
     after = enter(plan, state, target, reasons, now, effects, severity_of(found.triggers))
     return Decision(after, now, explain, effects.done(), "tick", reasons)
+
+
+def nothing_stirs(step: Step, state: State, found: Assessment) -> bool:
+    """The look of most ticks: a plain live state, every trigger quiet, the gate still shut, the
+    deadline still far. Held by a test: nothing would have moved."""
+    return (
+        state.name == step.name
+        and not found.triggers
+        and not found.earned
+        and (state.waited_ms < step.deadline_ms or not step.deadline_ms)
+    )
 
 
 def _remember(state: State, found: Assessment) -> tuple[State, Effects | None]:

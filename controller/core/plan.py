@@ -145,6 +145,7 @@ class Plan:
     baseline: VersionPlan
     candidate: VersionPlan
     tick: timedelta
+    tick_ms: int
     calendar: Calendar
     freeze: tuple[FreezeWindow, ...]
     false_alarm: float
@@ -166,4 +167,4 @@ class Plan:
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""
-        return self.by_name.get(stage_step(name))
+        return self.by_name.get(name) or self.by_name.get(stage_step(name))
