@@ -59,10 +59,10 @@ _decode_body: Callable[[bytes], Body] = msgspec.json.Decoder(Body).decode
 
 
 def encode_state(state: State) -> bytes:
-    """The state's bytes. NaN and infinity become none first, as they would on the way back, so
-    that a state and its copy from the store have one digest."""
+    """The state's bytes. Frozen measurements go through bytes once: NaN becomes none and `3`
+    becomes `3.0`, as on the way back, so that a state and its copy have one digest."""
     written = encode(state)
-    return encode(_decode_state(written)) if b"null" in written else written
+    return encode(_decode_state(written)) if state.frozen else written
 
 
 def decode_state(written: bytes) -> State:
@@ -77,7 +77,9 @@ def digest(written: bytes) -> str:
 
 def link(previous: bytes, body: bytes) -> bytes:
     """The hash of the chain's next link."""
-    return sha256(previous + body).digest()
+    chain = sha256(previous)
+    chain.update(body)
+    return chain.digest()
 
 
 def encode_body(before: State, event: Event, decision: Decision, state: bytes) -> bytes:

@@ -5,7 +5,7 @@ and its own words for what went wrong.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -23,6 +23,7 @@ BUSY_SECONDS = 5.0
 CHECKPOINT_PAGES = 4000
 """Pages in the write-ahead log before they are copied into the database: 16 MB."""
 _WRITES = "writes"
+_Row = tuple[str | int | bytes | None, ...]
 
 
 class Database:
@@ -69,23 +70,34 @@ class Database:
 class Bulk:
     """A statement for thousands of rows: compiled once, then handed to the driver as it is.
     SQLAlchemy's own handling of each parameter costs three times what SQLite does with it.
-    Values must be what the driver takes: str, int, bytes, None."""
 
-    def __init__(self, statement: Insert | Update, *parameters: str) -> None:
+    Rows are tuples in the order of `names`; values must be what the driver takes: str, int,
+    bytes, None. Name them in the order of the statement's text, and rows pass untouched."""
+
+    def __init__(self, statement: Insert | Update, *names: str) -> None:
         self._statement = statement
-        self._parameters = parameters
-        self._compiled: tuple[str, Callable[[Mapping[str, Any]], Any]] | None = None
+        self._names = names
+        self._compiled: tuple[str, Callable[[Sequence[_Row]], Sequence[Any]]] | None = None
 
-    def execute(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+    def execute(self, connection: Connection, rows: Sequence[_Row]) -> int:
         """Run it for every row. Returns how many rows of the table it touched."""
         if self._compiled is None:
-            compiled = self._statement.compile(
-                dialect=connection.dialect, column_keys=list(self._parameters)
-            )
-            names = compiled.positiontup
-            self._compiled = (str(compiled), dict if names is None else itemgetter(*names))
-        text, in_order = self._compiled
-        return connection.exec_driver_sql(text, [in_order(row) for row in rows]).rowcount
+            self._compiled = self._compile(connection)
+        text, arranged = self._compiled
+        return connection.exec_driver_sql(text, arranged(rows)).rowcount
+
+    def _compile(
+        self, connection: Connection
+    ) -> tuple[str, Callable[[Sequence[_Row]], Sequence[Any]]]:
+        names = self._names
+        compiled = self._statement.compile(dialect=connection.dialect, column_keys=list(names))
+        positions = compiled.positiontup
+        if positions is None:
+            return str(compiled), lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
+        if tuple(positions) == names:
+            return str(compiled), lambda rows: rows
+        pick = itemgetter(*(names.index(name) for name in positions))
+        return str(compiled), lambda rows: [pick(row) for row in rows]
 
 
 def open_database(url: URL, *, create: bool) -> Database:

@@ -30,7 +30,7 @@ def write(connection: Connection, accepted: Sequence[Prepared]) -> None:
         event = item.commit.event
         if isinstance(event, Acknowledgement) and event.ok:
             _acknowledge(connection, item.rollout, event, item.commit.decision.at)
-    fresh = [(item, effect) for item in accepted for effect in item.effects]
+    fresh = [(item, effect) for item in accepted for effect in item.commit.decision.effects]
     if not fresh:
         return
     rows: list[dict[str, object]] = []

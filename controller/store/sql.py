@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
 
 from controller.core.state import State
 from controller.store import codec, journal, observations, outbox
@@ -23,7 +23,7 @@ from controller.store.base import (
     Rollout,
     StoreError,
 )
-from controller.store.database import Database
+from controller.store.database import Bulk, Database
 from controller.store.tables import controllers, policies, rollouts, sources
 from controller.store.tables import outbox as outbox_table
 
@@ -100,29 +100,24 @@ class SqlStore:
     ) -> list[Rollout]:
         """See `Store`."""
         at, until = codec.micros(now), codec.micros(now + lease)
-        due = (
-            select(rollouts.c.name)
-            .where(
-                rollouts.c.next_due <= at,
-                or_(
-                    rollouts.c.lease_owner.is_(None),
-                    rollouts.c.lease_owner == owner,
-                    rollouts.c.lease_until <= at,
-                ),
-            )
-            .order_by(rollouts.c.next_due, rollouts.c.name)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
+        free = and_(
+            rollouts.c.next_due <= at,
+            or_(
+                rollouts.c.lease_owner.is_(None),
+                rollouts.c.lease_owner == owner,
+                rollouts.c.lease_until <= at,
+            ),
         )
-        claim = (
-            update(rollouts)
-            .where(rollouts.c.name.in_(due))
-            .values(lease_owner=owner, lease_until=until)
-            .returning(*_ROLLOUT)
-        )
+        due = select(*_ROLLOUT).where(free).order_by(rollouts.c.next_due, rollouts.c.name)
         with self.database.write() as connection:
-            rows = connection.execute(claim).all()
-        return [self._rollout(*row) for row in sorted(rows, key=lambda row: (row[2], row[3]))]
+            rows = connection.execute(due.limit(limit).with_for_update(skip_locked=True)).all()
+            if len(rows) < limit:
+                # All that are free: the same condition again beats naming each one.
+                lease_all = update(rollouts).where(free)
+                connection.execute(lease_all.values(lease_owner=owner, lease_until=until))
+            else:
+                _LEASE.execute(connection, [(owner, until, row.name) for row in rows])
+        return [self._rollout(*row) for row in rows]
 
     def reschedule(self, now: datetime) -> int:
         """See `Store`."""
@@ -267,6 +262,14 @@ class SqlStore:
             ) from error
 
 
+_LEASE = Bulk(
+    update(rollouts)
+    .where(rollouts.c.name == bindparam("of_name"))
+    .values(lease_owner=bindparam("to"), lease_until=bindparam("until")),
+    "to",
+    "until",
+    "of_name",
+)
 _ROLLOUT = (rollouts.c.state, rollouts.c.policy_path, rollouts.c.next_due, rollouts.c.name)
 
 
