@@ -14,8 +14,6 @@ from controller.core.measurement import Measurements, Outcome
 from controller.core.plan import Confirm, Plan, Step, TriggerPlan
 from controller.core.state import Counter, State
 
-COUNTER_BITS = 64
-_MASK = (1 << COUNTER_BITS) - 1
 _NOTHING = Counter()
 
 
@@ -107,14 +105,10 @@ def judge(
     holds, terms = trigger.evaluate(measurements, now)
     before = state.counters.get(trigger.name, _NOTHING)
     if holds is Outcome.FAIL:
-        outcome, counter = Outcome.PASS, _cleared(before)
+        outcome, counter = Outcome.PASS, _cleared(before, trigger.confirm)
     elif holds is Outcome.PASS:
         outcome = Outcome.FAIL
-        counter = Counter(
-            recent=(before.recent << 1 | 1) & _MASK,
-            total=before.total + 1,
-            since=before.since or now,
-        )
+        counter = _failed(before, trigger.confirm, now)
     else:
         firing = trigger.name in state.firing
         escalated = firing and _too_long(trigger, before, now, calendar)
@@ -124,18 +118,25 @@ def judge(
     return Judged(trigger, outcome, terms, counter, firing, escalated)
 
 
-def _cleared(before: Counter) -> Counter:
+def _failed(before: Counter, confirm: Confirm, now: datetime) -> Counter:
+    """After a failure. Only what the rule asks for is remembered: its last n looks, or a total."""
+    since = before.since or now
+    if confirm.n == 0:
+        return Counter(total=before.total + 1, since=since)
+    return Counter(recent=(before.recent << 1 | 1) & ((1 << confirm.n) - 1), since=since)
+
+
+def _cleared(before: Counter, confirm: Confirm) -> Counter:
     """After a success: the run is broken; what is counted `of n` or in total stays."""
-    if before is _NOTHING or (before.recent == 0 and before.total == 0):
-        return _NOTHING
-    return Counter(recent=before.recent << 1 & _MASK, total=before.total)
+    if confirm.n == 0:
+        return Counter(total=before.total) if before.total else _NOTHING
+    recent = before.recent << 1 & ((1 << confirm.n) - 1)
+    return Counter(recent=recent) if recent else _NOTHING
 
 
 def failures(confirm: Confirm, counter: Counter) -> int:
     """Failures that count towards `confirm`."""
-    if confirm.n == 0:
-        return counter.total
-    return (counter.recent & ((1 << confirm.n) - 1)).bit_count()
+    return counter.total if confirm.n == 0 else counter.recent.bit_count()
 
 
 def _confirmed(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: Calendar) -> bool:

@@ -103,7 +103,12 @@ def _steps(
 ) -> Iterator[Step]:
     for stage in stages:
         checks = tuple(
-            Check(name=f"{stage.name}[{index}]", rule=text, evaluate=rules.compile(condition))
+            Check(
+                name=f"{stage.name}[{index}]",
+                rule=text,
+                evaluate=rules.compile(condition),
+                limit=rules.limit(condition),
+            )
             for index, (text, condition) in enumerate(
                 zip(stage.advance, gates.get(stage.name, ()), strict=True)
             )
@@ -144,6 +149,7 @@ def _trigger(
         rule=trigger.when,
         evaluate=rules.compile(condition),
         quiet=rules.quiet(condition),
+        limit=rules.limit(condition),
         severity=Severity[trigger.severity.upper()],
         then=then,  # type: ignore[arg-type]
         confirm=confirm,

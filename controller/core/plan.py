@@ -52,12 +52,25 @@ class Confirm:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A rule of the shape `reference operator number`: what nearly every rule is. Held as data as
+    well, so that whole columns of recorded measurements can be judged at once."""
+
+    reference: str
+    operator: str
+    bound: float
+    min_samples: int
+    max_age: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of a stage's `advance`."""
 
     name: str
     rule: str
     evaluate: Evaluate
+    limit: Limit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class TriggerPlan:
     rule: str
     evaluate: Evaluate
     quiet: Quiet
+    limit: Limit | None
     severity: Severity
     then: Literal["rollback", "hold", "pause", "alert"]
     confirm: Confirm

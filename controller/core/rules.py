@@ -21,7 +21,7 @@ from controller.core.measurement import (
     Outcome,
     reference,
 )
-from controller.core.plan import Evaluate, Judgement, MetricPlan, Quiet
+from controller.core.plan import Evaluate, Judgement, Limit, MetricPlan, Quiet
 from controller.policy import expression as tree
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -96,27 +96,19 @@ class RuleCompiler:
 
     def quiet(self, condition: tree.Condition) -> Quiet:
         """The quick look of `condition`: agrees with `compile`, which a test holds."""
+        limit = self.limit(condition)
+        if limit is not None:
+            return _quiet_limit(limit)
+        evaluate = self.compile(condition)
+        return lambda measurements, now: evaluate(measurements, now)[0] is Outcome.FAIL
+
+    def limit(self, condition: tree.Condition) -> Limit | None:
+        """`condition` as data, where it is of that simple shape."""
         match condition:
-            case tree.Compare(left=tree.Reference() as ref, right=tree.Number() as limit):
-                return self._quiet_limit(condition.operator, ref, limit)
+            case tree.Compare(left=tree.Reference() as ref, right=tree.Number() as number):
+                return Limit(ref.key, condition.operator, number.value, *self._needs(ref))
             case _:
-                evaluate = self.compile(condition)
-                return lambda measurements, now: evaluate(measurements, now)[0] is Outcome.FAIL
-
-    def _quiet_limit(self, op: str, ref: tree.Reference, limit: tree.Number) -> Quiet:
-        key, holds, bound = ref.key, _COMPARE[op], limit.value
-        needed, max_age = self._needs(ref)
-
-        def quiet(measurements: Measurements, now: datetime) -> bool:
-            found = measurements.get(key)
-            if found is None or found.status != "ok" or found.samples < needed:
-                return False
-            value = found.value
-            if value is None or not isfinite(value) or holds(value, bound):
-                return False
-            return max_age is None or found.as_of is None or now - found.as_of <= max_age
-
-        return quiet
+                return None
 
     def _needs(self, ref: tree.Reference) -> tuple[int, timedelta | None]:
         """Samples that make the reference's value count, and the age past which it is late."""
@@ -238,6 +230,22 @@ class RuleCompiler:
             )
 
         return evaluate
+
+
+def _quiet_limit(limit: Limit) -> Quiet:
+    key, holds, bound = limit.reference, _COMPARE[limit.operator], limit.bound
+    needed, max_age = limit.min_samples, limit.max_age
+
+    def quiet(measurements: Measurements, now: datetime) -> bool:
+        found = measurements.get(key)
+        if found is None or found.status != "ok" or found.samples < needed:
+            return False
+        value = found.value
+        if value is None or not isfinite(value) or holds(value, bound):
+            return False
+        return max_age is None or found.as_of is None or now - found.as_of <= max_age
+
+    return quiet
 
 
 def usable(

@@ -23,8 +23,8 @@ RESERVED = frozenset({PENDING, ROLLING_BACK, PARTIAL, COOLDOWN, ROLLED_BACK, LOC
 
 
 class Counter(Struct, frozen=True, omit_defaults=True):
-    """Memory of one rule: `recent` outcomes (1 = fail, newest in the lowest bit), `total` fails,
-    and `since` when it has failed without a break."""
+    """Memory of one rule: `recent` outcomes (1 = fail, newest in the lowest bit, as many as the
+    rule looks at) or the `total` of failures, and `since` when it has failed without a break."""
 
     recent: int = 0
     total: int = 0
