@@ -18,6 +18,7 @@ def test_every_job_runs_at_its_own_moment_on_the_way() -> None:
             scheduler.add_job(
                 lambda name=name: seen.append((name, datetime.now(UTC))),
                 IntervalTrigger(seconds=seconds, timezone=UTC),
+                id=name,
             )
         scheduler.start()
         scheduler.advance_to(frozen, START + timedelta(seconds=65))
