@@ -116,6 +116,10 @@ class StoreError(Exception):
     The message says which, where, and what to do."""
 
 
+class DamagedError(StoreError):
+    """What was read is not what was written: restore a backup."""
+
+
 class Store(Protocol):
     """Everything durable."""
 
@@ -215,6 +219,10 @@ class Store(Protocol):
 
     def observation_chain(self, source: str) -> Iterator[ObservationBatch]:
         """Every batch from the first, the pruned ones with empty `lines`."""
+        ...
+
+    def observation_head(self, source: str) -> tuple[int, str]:
+        """Number and hash of a source's newest batch; 0 and zeros if it never sent one."""
         ...
 
     def observation_sources(self) -> list[str]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from controller.store.base import StoreError
+from controller.store.base import DamagedError, StoreError
 
 BUSY_SECONDS = 5.0
 """How long a call waits for another process's transaction, unless the URL says `?timeout=`."""
@@ -54,9 +54,9 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise StoreError(_explain(error.orig, self.where)) from error
+            raise _explained(error.orig, self.where) from error
         except sqlite3.Error as error:
-            raise StoreError(_explain(error, self.where)) from error
+            raise _explained(error, self.where) from error
         except (PoolTimeout, DisconnectionError) as error:
             raise StoreError(
                 f"{self.where}: every connection is in use; try again, or run fewer at once"
@@ -182,8 +182,12 @@ _ADVICE: dict[int, str] = {
 }
 
 
-def _explain(error: BaseException | None, where: str) -> str:
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _explained(error: BaseException | None, where: str) -> StoreError:
     """What, where, what to do. Extended codes hold the plain one in their low byte."""
     code = getattr(error, "sqlite_errorcode", -1) & 0xFF
     advice = _ADVICE.get(code, "the database refused; `rollout audit verify` says if it is whole")
-    return f"{where}: {advice} ({error})"
+    kind = DamagedError if code in _DAMAGED else StoreError
+    return kind(f"{where}: {advice} ({error})")

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, null, select
 
 from controller.store import codec
-from controller.store.base import Commit, Entry, StoreError
+from controller.store.base import Commit, DamagedError, Entry, StoreError
 from controller.store.database import Bulk, Database
 from controller.store.tables import journal, rollouts
 
@@ -170,7 +170,7 @@ def _entry(
     try:
         return codec.decode_entry(body, previous, link)
     except msgspec.MsgspecError as error:
-        raise StoreError(
+        raise DamagedError(
             f"{database.where}: journal of {rollout!r}, entry {seq} is damaged ({error}); keep a "
             "copy and restore a backup"
         ) from error

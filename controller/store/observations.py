@@ -29,6 +29,11 @@ class BatchBody(Struct, frozen=True):
     digest: str
 
 
+def batch_body(source: str, number: int, received: datetime, digest: str) -> bytes:
+    """What the hash of a batch covers, beside the hash before."""
+    return codec.encode(BatchBody(source, number, codec.micros(received), digest))
+
+
 def append(
     connection: Connection, source: str, received: datetime, lines: bytes, keys: Sequence[str]
 ) -> ObservationBatch | None:
@@ -45,7 +50,7 @@ def append(
     else:
         number, previous, recorded = newest.number + 1, newest.hash, newest.keys
     at, digest = codec.micros(received), codec.digest(lines)
-    link = codec.link(previous, codec.encode(BatchBody(source, number, at, digest)))
+    link = codec.link(previous, batch_body(source, number, received, digest))
     connection.execute(
         insert(observations).values(
             source=source,

@@ -27,15 +27,16 @@ def open_store(url_or_path: str, *, create: bool = True) -> "SqlStore":
             if "://" in url_or_path
             else URL.create("sqlite", database=url_or_path)
         )
-    except ArgumentError as error:
+        if url.drivername not in ("sqlite", "sqlite+pysqlite"):
+            raise StoreError(
+                f"a store on {url.drivername!r} is not supported; name a file or a sqlite:/// URL"
+            )
+        database = open_database(url, create=create)
+    except ArgumentError:
+        # Its words would show the URL, and with it a password.
         raise StoreError(
             "the store's URL cannot be read; write a path, or sqlite:///path"
-        ) from error
-    if url.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise StoreError(
-            f"a store on {url.drivername!r} is not supported; name a file or a sqlite:/// URL"
-        )
-    database = open_database(url, create=create)
+        ) from None
     try:
         ensure_schema(database, create=create)
     except BaseException:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Row
 from controller.core.effect import Activate, Effect, SetShare
 from controller.core.event import Acknowledgement
 from controller.store import codec
-from controller.store.base import ATTEMPTS_KEPT, Attempt, Delivery, StoreError
+from controller.store.base import ATTEMPTS_KEPT, Attempt, DamagedError, Delivery, StoreError
 from controller.store.journal import Prepared
 from controller.store.tables import attempts, outbox
 
@@ -144,7 +144,7 @@ def _delivery(row: Row[tuple[object, ...]]) -> Delivery:
     try:
         effect = codec.decode_effect(row.effect)
     except msgspec.MsgspecError as error:
-        raise StoreError(
+        raise DamagedError(
             f"the effect {row.key!r} is damaged ({error}); keep a copy and restore a backup"
         ) from error
     return Delivery(

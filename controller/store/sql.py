@@ -16,6 +16,7 @@ from controller.store.base import (
     HEARTBEATS_KEPT,
     Attempt,
     Commit,
+    DamagedError,
     Delivery,
     Entry,
     Head,
@@ -211,6 +212,13 @@ class SqlStore:
         """See `Store`."""
         return observations.batches(self.database, source, 0, pruned=True)
 
+    def observation_head(self, source: str) -> tuple[int, str]:
+        """See `Store`."""
+        query = select(sources.c.number, sources.c.hash).where(sources.c.name == source)
+        with self.database.read() as connection:
+            row = connection.execute(query).first()
+        return (0, codec.GENESIS.hex()) if row is None else (row.number, row.hash.hex())
+
     def observation_sources(self) -> list[str]:
         """See `Store`."""
         with self.database.read() as connection:
@@ -228,7 +236,7 @@ class SqlStore:
         with self.database.write() as connection:
             known = update(controllers).where(controllers.c.owner == owner).values(row)
             if connection.execute(known).rowcount == 0:
-                connection.execute(insert(controllers).values(row, owner=owner))
+                connection.execute(insert(controllers).values(owner=owner, **row))
                 _forget_old_controllers(connection)
 
     def heartbeats(self) -> list[tuple[str, datetime, str]]:
@@ -256,7 +264,7 @@ class SqlStore:
         try:
             return codec.decode_state(encoded)
         except msgspec.MsgspecError as error:
-            raise StoreError(
+            raise DamagedError(
                 f"{self.database.where}: the state of {name!r} is damaged ({error}); keep a copy "
                 "and restore a backup"
             ) from error
