@@ -1,5 +1,6 @@
 """Opening: one schema however it was made, and a clear word for what is not a store."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -134,8 +135,7 @@ def test_decisions_are_written_with_full_durability(tmp_path: Path) -> None:
 
 def test_the_interface_is_imported_without_a_database_library() -> None:
     code = "import sys, controller.store.base; print({'sqlalchemy', 'alembic'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert _printed(code) == "set()"
 
 
 def test_opening_a_store_of_today_imports_no_migration_tool(tmp_path: Path) -> None:
@@ -143,8 +143,17 @@ def test_opening_a_store_of_today_imports_no_migration_tool(tmp_path: Path) -> N
         "import sys; from controller.store import open_store; "
         f"open_store({str(tmp_path / 's.db')!r}).close(); print('alembic' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert _printed(code) == "False"
+
+
+def _printed(code: str) -> str:
+    """What a process of its own prints."""
+    paths = {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, **paths}
+    )
+    return done.stdout.strip()
 
 
 def _execute(path: Path, statement: str) -> None:
