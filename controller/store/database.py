@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Insert, Update, create_engine, event
@@ -20,6 +21,7 @@ from controller.store.base import DamagedError, StoreError
 
 BUSY_SECONDS = 5.0
 """How long a call waits for another process's transaction, unless the URL says `?timeout=`."""
+LOOK_AGAIN_SECONDS = 0.01
 CHECKPOINT_PAGES = 4000
 """Pages in the write-ahead log before they are copied into the database: 16 MB."""
 _WRITES = "writes"
@@ -107,9 +109,8 @@ def open_database(url: URL, *, create: bool) -> Database:
     where = "database in memory" if in_memory else f"database {url.database}"
     if not in_memory and "uri" not in url.query:
         _check_path(Path(str(url.database)), where, create=create)
-    arguments: dict[str, Any] = {"check_same_thread": False}
-    if "timeout" not in url.query:
-        arguments["timeout"] = BUSY_SECONDS
+    patience = _patience(url)
+    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": patience}
     # A database in memory lives in its one connection: everybody takes turns on it.
     pool = {"pool_size": 1, "max_overflow": 0} if in_memory else {"pool_size": 5}
     engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, **pool)
@@ -118,11 +119,19 @@ def open_database(url: URL, *, create: bool) -> Database:
     database = Database(engine, where)
     try:
         with database.errors(), engine.connect() as connection:
-            _use_write_ahead_log(connection)
+            _use_write_ahead_log(connection, patience)
     except StoreError:
         database.close()
         raise
     return database
+
+
+def _patience(url: URL) -> float:
+    given = url.query.get("timeout", str(BUSY_SECONDS))
+    try:
+        return float(str(given))
+    except ValueError:
+        raise StoreError(f"the store's URL says timeout={given}: write seconds") from None
 
 
 def _check_path(path: Path, where: str, *, create: bool) -> None:
@@ -152,14 +161,20 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _use_write_ahead_log(connection: Connection) -> None:
+def _use_write_ahead_log(connection: Connection, patience: float) -> None:
     """The mode is a property of the file: asked for once, when it is not yet so. The driver's own
-    cursor is used, for the mode cannot change within a transaction."""
+    cursor is used, for the mode cannot change within a transaction; and SQLite does not wait here
+    by itself when several programs meet on a new file."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
-    (mode,) = driver.execute("PRAGMA journal_mode").fetchone()
-    if mode == "delete":
-        driver.execute("PRAGMA journal_mode=WAL")
+    until = monotonic() + patience
+    while driver.execute("PRAGMA journal_mode").fetchone() == ("delete",):
+        try:
+            driver.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > until:
+                raise
+            sleep(LOOK_AGAIN_SECONDS)
 
 
 _ADVICE: dict[int, str] = {

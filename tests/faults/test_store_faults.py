@@ -150,6 +150,16 @@ def test_a_locked_database_is_named_and_the_next_call_works(store: SqlStore, pat
     go(store, state)
 
 
+def test_a_transaction_that_will_write_holds_the_lock_from_its_first_look(
+    store: SqlStore, path: Path
+) -> None:
+    with open_store(str(path)) as other, other.database.write() as connection:
+        connection.exec_driver_sql("SELECT seq FROM rollouts")
+        with pytest.raises(StoreError, match="locked"):
+            store.beat("me", T0, "")
+    store.beat("me", T0, "")
+
+
 def test_opening_a_locked_database_says_so(path: Path) -> None:
     neighbour = sqlite3.connect(path, isolation_level=None)
     neighbour.execute("BEGIN EXCLUSIVE")

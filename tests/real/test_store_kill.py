@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,14 @@ KILLS = 15
 ROUNDS = 40
 
 
+def _committer(*arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return _python("-m", "support.committer", *arguments)
+
+
 @contextmanager
-def _committer(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def _python(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "support.committer", *arguments],
+        [sys.executable, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -43,7 +47,7 @@ def _committer(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 def _line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
-    assert line, "the committer ended by itself"
+    assert line, "the process ended by itself"
     return line.strip()
 
 
@@ -108,3 +112,21 @@ def test_of_two_processes_that_decided_from_one_state_exactly_one_wins(tmp_path:
         found = [entry.event for entry in store.journal("r")]
         assert found == [Command("pause", by=name) for name in winners]
         assert verify(store, "r").whole
+
+
+def test_processes_that_start_at_once_on_a_new_store_all_open_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; from controller.store import open_store\n"
+        "from controller.store import sql, migrate, database\n"
+        "print('ready', flush=True)\n"
+        "for path in sys.stdin: open_store(path.strip()).close(); print('open', flush=True)"
+    )
+    with ExitStack() as stack:
+        starters = [stack.enter_context(_python("-c", code)) for _ in range(3)]
+        assert [_line(process) for process in starters] == ["ready"] * 3
+        for n in range(40):
+            for process in starters:
+                assert process.stdin is not None
+                process.stdin.write(f"{tmp_path}/{n}.db\n")
+                process.stdin.flush()
+            assert [_line(process) for process in starters] == ["open"] * 3

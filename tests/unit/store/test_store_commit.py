@@ -10,6 +10,7 @@ from support.commits import STEP, T0, alert, commit, created, go, set_share
 from controller.core.measurement import Measurement
 from controller.core.state import State
 from controller.store import open_store
+from controller.store.audit import verify
 from controller.store.base import StoreError
 from controller.store.sql import SqlStore
 
@@ -112,6 +113,7 @@ def test_a_frozen_baseline_reads_back_as_it_was_committed(store: SqlStore) -> No
     row, entry = store.rollout("r"), store.last_entry("r")
     assert row is not None and entry is not None and entry.state == row.state
     assert row.state.frozen == {"accuracy": Measurement(value=None, mean=3.0, samples=7)}
+    assert verify(store, "r").whole
 
 
 # The schedule -----------------------------------------------------------------------------

@@ -116,6 +116,11 @@ def test_a_url_that_is_not_supported_is_refused_without_its_password() -> None:
     assert "secret" not in f"{refused.value}{unreadable.value}"
 
 
+def test_a_timeout_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="timeout=soon: write seconds"):
+        open_store(f"sqlite:///{tmp_path}/store.db?timeout=soon")
+
+
 def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db?timeout=0.5"
     with open_store(url) as store:
