@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from controller.core.assess import span
-from controller.core.calendar import milliseconds
+from controller.core.calendar import MILLISECOND, milliseconds
 from controller.core.plan import Plan
 from controller.core.state import (
     APPROVAL,
@@ -20,6 +20,7 @@ from controller.core.state import (
     PAUSED,
     PENDING,
     ROLLED_BACK,
+    ROLLING_BACK,
     State,
 )
 
@@ -65,11 +66,25 @@ def advance_clocks(
 
 
 def next_due(plan: Plan, state: State, now: datetime) -> datetime | None:
-    """When to look next: start + k ticks, without drift; None where only an event can move it."""
+    """When to look next: start + k ticks after `now`, without drift (k falls below 0 when the
+    clock went back before the start); on the way back already when a step's own clock runs out.
+    None where only an event can move it."""
     if state.name in _AT_REST or state.started_at is None:
         return None
     passed = (now - state.started_at) // plan.tick
-    return state.started_at + max(passed + 1, 1) * plan.tick
+    due = state.started_at + (passed + 1) * plan.tick
+    runs_out = _step_runs_out(plan, state)
+    return runs_out if runs_out is not None and now < runs_out < due else due
+
+
+def _step_runs_out(plan: Plan, state: State) -> datetime | None:
+    """When a step of the way back is to be read back, or has failed for want of an answer: wall
+    time, which need not wait for a slow tick."""
+    if not state.name.startswith(ROLLING_BACK) or state.step_since is None:
+        return None
+    if state.verify_due is not None:
+        return state.verify_due
+    return state.step_since + plan.rollback.deadline + MILLISECOND
 
 
 def late_by(plan: Plan, due: datetime, now: datetime) -> timedelta:
