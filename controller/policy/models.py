@@ -1,20 +1,28 @@
 """The shape of a policy file. Every key here works; a key that is not here is an error.
 
-Values that need more than a shape (conditions, references between parts, weights that must not
-fall) are checked in `check`.
+Plain structs that import fast; `policy.shape` reads a file into them and `policy.schema` makes
+the JSON Schema of them. What needs more than a shape (conditions, references between parts,
+weights that must not fall) is checked in `policy.check`.
+
+A field's description is what an editor shows and what `docs/language.md` says: it teaches.
 """
 
 import re
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic.json_schema import WithJsonSchema
+from msgspec import Meta, Struct, field
 
+NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
 DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$"
 PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
 RATE_PATTERN = r"^\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
+WINDOWS = ("session", "stage", "rollout")
+LONGEST = timedelta(days=3660)
+"""Ten years: a longer duration is a mistake."""
+LONGEST_TEXT = 40
+"""Characters of a number or a duration, as written."""
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
@@ -22,252 +30,454 @@ def parse_duration(value: object) -> timedelta:
     """`15s`, `1h30m`, `5d`. Raises ValueError with the remedy."""
     if isinstance(value, timedelta):
         return value
-    if not isinstance(value, str) or not re.match(DURATION_PATTERN, value):
-        raise ValueError(f"{value!r} is not a duration; write a number and a unit: 15s, 1h30m, 5d")
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", value)
-    return timedelta(milliseconds=round(sum(float(n) * _UNIT_MS[u] for n, u in parts)))
+    if isinstance(value, str) and len(value) <= LONGEST_TEXT and re.match(DURATION_PATTERN, value):
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", value)
+        milliseconds = sum(float(number) * _UNIT_MS[unit] for number, unit in parts)
+        if milliseconds <= LONGEST / timedelta(milliseconds=1):
+            return timedelta(milliseconds=round(milliseconds))
+        raise ValueError(f"{value!r} is longer than ten years; write a shorter duration")
+    raise ValueError(f"{value!r} is not a duration; write a number and a unit: 15s, 1h30m, 5d")
 
 
 def parse_percent(value: object) -> float:
-    """`5%` -> 5.0. Raises ValueError with the remedy."""
+    """`5%` -> 5.0, of 0% to 100%. Raises ValueError with the remedy."""
     if isinstance(value, str) and re.match(PERCENT_PATTERN, value):
-        return float(value[:-1])
+        percent = float(value[:-1])
+        if percent <= 100:
+            return percent
+        raise ValueError(f"{value!r} is more than the whole; a share is 0% to 100%")
     raise ValueError(f"{value!r} is not a share; write it in per cent, like 5% or 0.5%")
 
 
 def parse_rate(value: object) -> float:
-    """`2000/h` -> signals per second. Raises ValueError with the remedy."""
-    match = re.match(r"^(\d+(?:\.\d+)?)\s*(?:/|per )\s*([smhd])$", str(value))
-    if match is None:
+    """`2000/h` -> signals per second, more than 0. Raises ValueError with the remedy."""
+    text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
+    match = re.match(r"^(\d+(?:\.\d+)?)\s*(?:/|per )\s*([smhd])$", text)
+    if match is None or float(match[1]) == 0:
         raise ValueError(f"{value!r} is not a rate; write it like 2000/h or 5/s")
     return float(match[1]) / (_UNIT_MS[match[2]] / 1000)
 
 
+def parse_window(value: object) -> Any:
+    """A duration, or `session`, `stage`, `rollout`. Raises ValueError with the remedy."""
+    if value in WINDOWS:
+        return value
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not a window; write a duration (30m) or session, stage, rollout"
+        ) from None
+
+
+def parse_time(value: object) -> datetime:
+    """`2026-03-18T17:30Z` -> aware UTC. Raises ValueError with the remedy."""
+    remedy = "write date, time and zone: 2026-03-18T17:30Z"
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError(f"{value!r} is not a time; {remedy}")
+    if moment.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone; {remedy}")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{value!r} is out of range; {remedy}") from None
+
+
+def _text(pattern: str, *examples: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern, "examples": list(examples)}
+
+
 Duration = Annotated[
     timedelta,
-    BeforeValidator(parse_duration),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["15s", "1h30m"]}),
+    Meta(
+        extra={"read": parse_duration, "kind": "a duration (15s, 1h30m, 5d)"},
+        extra_json_schema=_text(DURATION_PATTERN, "15s", "1h30m"),
+    ),
 ]
 Percent = Annotated[
     float,
-    BeforeValidator(parse_percent),
-    Field(ge=0, le=100),
-    WithJsonSchema({"type": "string", "pattern": PERCENT_PATTERN, "examples": ["5%", "0.5%"]}),
+    Meta(
+        extra={"read": parse_percent, "kind": "a share (5%, 0.5%)"},
+        extra_json_schema=_text(PERCENT_PATTERN, "5%", "0.5%"),
+    ),
 ]
 Rate = Annotated[
     float,
-    BeforeValidator(parse_rate),
-    WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": ["2000/h"]}),
-]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-ConditionText = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=500),
-    Field(description="A condition, such as `candidate.accuracy >= 85%`"),
-]
-
-
-class Model(BaseModel):
-    """Strict: unknown keys and wrong types are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Version(Model):
-    """A version of the algorithm. `config`: the file that holds its configuration."""
-
-    version: Text
-    config: str | None = None
-
-
-def _version(value: Any) -> Any:
-    return {"version": value} if isinstance(value, str) else value
-
-
-VersionField = Annotated[
-    Version,
-    BeforeValidator(_version),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1},
-                {
-                    "type": "object",
-                    "properties": {"version": {"type": "string"}, "config": {"type": "string"}},
-                    "required": ["version"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
+    Meta(
+        extra={"read": parse_rate, "kind": "a rate (2000/h)"},
+        extra_json_schema=_text(RATE_PATTERN, "2000/h"),
     ),
 ]
-
-
-class Freeze(Model):
-    """A window in which nothing advances. Rolling back is never frozen."""
-
-    name: Text
-    start: datetime = Field(alias="from", strict=False)
-    end: datetime = Field(alias="to", strict=False)
-
-
-class Schedule(Model):
-    """When the rollout is looked at and when time counts."""
-
-    tick: Duration = timedelta(seconds=15)
-    calendar: str = Field(default="24/7", description="exchange_calendars code, such as XNYS")
-    freeze: tuple[Freeze, ...] = Field(default=(), strict=False)
-
-
-class PushSource(Model):
-    """Observations come in by call or as JSON Lines files dropped into `directory`."""
-
-    type: Literal["push"]
-    directory: str | None = None
-
-
-class SqlSource(Model):
-    """Metrics are queries. `tables` names files (CSV, Parquet, SQLite `file.db:table`)."""
-
-    type: Literal["sql"]
-    database: str | None = Field(default=None, description="A DuckDB or SQLite file to open")
-    tables: dict[str, str] = {}
-    timeout: Duration = timedelta(seconds=10)
-
-
-Source = Annotated[PushSource | SqlSource, Field(discriminator="type")]
-
+Moment = Annotated[
+    datetime,
+    Meta(
+        extra={"read": parse_time, "kind": "a time with its zone (2026-03-18T17:30Z)"},
+        extra_json_schema={"type": "string", "examples": ["2026-03-18T17:30Z"]},
+    ),
+]
 Window = Annotated[
     timedelta | Literal["session", "stage", "rollout"],
-    BeforeValidator(
-        lambda v: v if v in ("session", "stage", "rollout") else parse_duration(v)
+    Meta(
+        extra={"read": parse_window, "kind": "a duration, or session, stage, rollout"},
+        extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "30m"), {"enum": list(WINDOWS)}]},
     ),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": DURATION_PATTERN},
-                {"enum": ["session", "stage", "rollout"]},
-            ]
-        }
+]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=NAME_PATTERN,
+        max_length=64,
+        extra={"kind": "a name: a small letter, then small letters, digits, _ and -"},
+    ),
+]
+Text = Annotated[str, Meta(min_length=1, max_length=2000)]
+Path = Annotated[str, Meta(min_length=1, max_length=1000)]
+ConditionText = Annotated[str, Meta(min_length=1, max_length=500, extra={"condition": True})]
+"""A condition, such as `candidate.accuracy >= 85%`; parsed by `policy.condition`."""
+AggregationText = Annotated[str, Meta(min_length=1, max_length=200)]
+Query = Annotated[str, Meta(min_length=1, max_length=20_000)]
+Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
+UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
+Capital = Annotated[float, Meta(gt=0)]
+Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
+Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
+ConfirmText = Annotated[
+    str,
+    Meta(
+        pattern=CONFIRM_PATTERN,
+        max_length=40,
+        extra={"kind": "written like `3 of 5`, `3 in a row` or `5 in total`"},
+        examples=["3 of 5", "3 in a row", "5 in total"],
     ),
 ]
 
 
-class Metric(Model):
+class Model(Struct, frozen=True, forbid_unknown_fields=True):
+    """Unknown keys and wrong types are errors."""
+
+
+class Version(Model, frozen=True, kw_only=True):
+    """A version of the algorithm: its name alone, or its name and its configuration."""
+
+    shorthand: ClassVar[str] = "version"
+    """A bare text stands for this field."""
+
+    version: Annotated[Text, Meta(description="The version's own name, as observations carry it")]
+    config: Annotated[
+        Path | None,
+        Meta(
+            description="File with its configuration, beside the policy; `restore` brings it back"
+        ),
+    ] = None
+
+
+class Freeze(Model, frozen=True, kw_only=True):
+    """A window in which nothing advances. Rolling back is never frozen."""
+
+    name: Annotated[Text, Meta(description="What the window is called in `rollout status`")]
+    start: Annotated[Moment, Meta(description="First moment that is frozen, with its zone")] = (
+        field(name="from")
+    )
+    end: Annotated[Moment, Meta(description="First moment that is not, with its zone")] = field(
+        name="to"
+    )
+
+
+class Schedule(Model, frozen=True, kw_only=True):
+    """When the rollout is looked at, and when time counts."""
+
+    tick: Annotated[
+        Duration, Meta(description="How often the rollout is looked at. Hard limits do not wait")
+    ] = timedelta(seconds=15)
+    calendar: Annotated[
+        str,
+        Meta(
+            description="exchange_calendars code, such as XNYS. Holds, deadlines and silence count "
+            "open time only"
+        ),
+    ] = "24/7"
+    freeze: Annotated[
+        tuple[Freeze, ...], Meta(description="Windows in which nothing advances", max_length=200)
+    ] = ()
+
+
+class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push"):
+    """Observations come in by call, or as JSON Lines files dropped into `directory`."""
+
+    type: ClassVar[Literal["push"]] = "push"
+
+    directory: Annotated[
+        Path | None,
+        Meta(description="Directory that is watched for files of JSON Lines, beside the policy"),
+    ] = None
+
+
+class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
+    """Metrics are queries over files and databases."""
+
+    type: ClassVar[Literal["sql"]] = "sql"
+
+    database: Annotated[
+        Path | None, Meta(description="A DuckDB or SQLite file to open, read-only")
+    ] = None
+    tables: Annotated[
+        dict[Name, Path],
+        Meta(description="Table name: CSV, Parquet or JSON file, or SQLite `file.db:table`"),
+    ] = {}
+    timeout: Annotated[
+        Duration, Meta(description="How long one query may take before it counts as an error")
+    ] = timedelta(seconds=10)
+
+
+Source = PushSource | SqlSource
+
+
+class Metric(Model, frozen=True, kw_only=True):
     """One definition of one number, measured for each version."""
 
-    source: str
-    value: str | None = Field(
-        default=None, max_length=200, description="Of a push source: mean(field), ratio(field), ..."
-    )
-    query: str | None = Field(default=None, max_length=20_000, description="Of a sql source")
-    window: Window = timedelta(minutes=30)
-    min_samples: int | None = Field(default=None, ge=0, le=10_000_000)
-    better: Literal["higher", "lower"] | None = None
-    unit: str | None = Field(default=None, description="ms, s, USD, ratio, ...")
-    capital: float | None = Field(default=None, gt=0, strict=False)
-    description: str = ""
+    source: Annotated[Name, Meta(description="Name of the source that measures it")]
+    value: Annotated[
+        AggregationText | None,
+        Meta(
+            description="Of a push source: an aggregation of a field, such as mean(correct)",
+        ),
+    ] = None
+    query: Annotated[
+        Query | None,
+        Meta(
+            description="Of a sql source: a query that gives `value` and, if it knows them, "
+            "`samples` and `at`; $version, $since and $now are filled in",
+        ),
+    ] = None
+    window: Annotated[
+        Window,
+        Meta(description="Observations of this long count, or since the session, stage or rollout"),
+    ] = timedelta(minutes=30)
+    min_samples: Annotated[
+        Samples | None,
+        Meta(
+            description="With fewer observations the metric says nothing, neither good nor bad",
+        ),
+    ] = None
+    better: Annotated[
+        Literal["higher", "lower"] | None,
+        Meta(description="Which way is good; not_worse and better need to know"),
+    ] = None
+    unit: Annotated[
+        UnitText | None,
+        Meta(
+            description="Unit of the field or query: ms, s, USD, %, bps, ratio (0 to 1), count. "
+            "Conditions must use one that compares",
+        ),
+    ] = None
+    capital: Annotated[
+        Capital | None,
+        Meta(description="Makes a drawdown a fraction of this much capital"),
+    ] = None
+    description: Annotated[str, Meta(max_length=2000, description="What it means, for people")] = ""
 
 
-class Deadline(Model):
+class Deadline(Model, frozen=True, kw_only=True):
     """How long a stage may take, in open time, and what then."""
 
-    after: Duration
-    then: Literal["rollback", "pause"] = "rollback"
+    after: Annotated[Duration, Meta(description="Open time since the stage was entered")]
+    then: Annotated[
+        Literal["rollback", "pause"], Meta(description="What happens when it is not done by then")
+    ] = "rollback"
 
 
-class Approval(Model):
+class Approval(Model, frozen=True, kw_only=True):
     """A person must agree before the stage is left; silence has an answer too."""
 
-    by: Text
-    within: Duration
-    otherwise: Literal["rollback", "pause"] = Field(default="rollback", alias="else")
+    by: Annotated[Text, Meta(description="Who is asked: a person or a role")]
+    within: Annotated[Duration, Meta(description="Open time for the answer")]
+    otherwise: Annotated[Literal["rollback", "pause"], Meta(description="What silence means")] = (
+        field(name="else", default="rollback")
+    )
 
 
-class Stage(Model):
-    """A share of the work and what must hold to go on. `weights` makes one step of each."""
+class Stage(Model, frozen=True, kw_only=True):
+    """A share of the work, and what must hold to go on."""
 
-    name: Name
-    weight: Percent | None = None
-    weights: tuple[Percent, ...] | None = Field(default=None, min_length=1, strict=False)
-    mirror: bool = Field(default=False, description="The candidate sees all work, acts on none")
-    hold: Duration = timedelta(0)
-    advance: tuple[ConditionText, ...] = Field(default=(), strict=False)
-    deadline: Deadline | None = None
-    approval: Approval | None = None
-    against: Literal["live", "frozen_baseline"] = "live"
+    name: Annotated[Name, Meta(description="Name of the state; `watch` is the one after promotion")]
+    weight: Annotated[
+        Percent | None, Meta(description="Share of the work that the candidate gets")
+    ] = None
+    weights: Annotated[
+        Percents | None,
+        Meta(
+            description="Several shares, one step each: `ramp` with [25%, 50%] gives the states "
+            "ramp-25 and ramp-50",
+        ),
+    ] = None
+    mirror: Annotated[
+        bool, Meta(description="The candidate sees all work and its answers are only compared")
+    ] = False
+    hold: Annotated[
+        Duration, Meta(description="Open time to stay, with the share acknowledged and no trouble")
+    ] = timedelta(0)
+    advance: Annotated[
+        tuple[ConditionText, ...],
+        Meta(max_length=100, description="Conditions that must all pass to go on"),
+    ] = ()
+    deadline: Annotated[
+        Deadline | None, Meta(description="Without it: three times the hold, then rollback")
+    ] = None
+    approval: Annotated[
+        Approval | None, Meta(description="A person must agree before the stage is left")
+    ] = None
+    against: Annotated[
+        Literal["live", "frozen_baseline"],
+        Meta(
+            description="What the baseline is: measured now, or as it was before it lost its "
+            "traffic (a stage at 100% has no live one)"
+        ),
+    ] = "live"
 
 
-class Trigger(Model):
+class Trigger(Model, frozen=True, kw_only=True):
     """A condition that must not come true while the candidate is live."""
 
-    name: Name
-    when: ConditionText
-    severity: Literal["low", "medium", "high", "critical"]
-    then: Literal["rollback", "hold", "pause", "alert"] | None = None
-    confirm: str | None = Field(
-        default=None, pattern=CONFIRM_PATTERN, examples=["3 of 5", "3 in a row", "5 in total"]
-    )
-    for_: Duration | None = Field(default=None, alias="for")
-    min_samples: int | None = Field(default=None, ge=0, le=10_000_000)
-    escalate_after: Duration | None = None
-    stages: tuple[str, ...] | None = Field(default=None, min_length=1, strict=False)
+    name: Annotated[Name, Meta(description="Name in reasons, alerts and the journal")]
+    when: Annotated[ConditionText, Meta(description="The condition, such as candidate.errors > 5%")]
+    severity: Annotated[
+        Literal["low", "medium", "high", "critical"],
+        Meta(
+            description="critical without `confirm` and `for` is a hard limit: a single "
+            "observation acts at once"
+        ),
+    ]
+    then: Annotated[
+        Literal["rollback", "hold", "pause", "alert"] | None,
+        Meta(
+            description="What it does. Without it: critical and high roll back, medium holds, "
+            "low alerts"
+        ),
+    ] = None
+    confirm: Annotated[
+        ConfirmText | None,
+        Meta(
+            description="How often it must be seen to count: `3 of 5` ticks, `3 in a row`, "
+            "`5 in total`"
+        ),
+    ] = None
+    for_: Annotated[
+        Duration | None, Meta(description="How long it must hold without a break to count")
+    ] = field(name="for", default=None)
+    min_samples: Annotated[
+        Samples | None,
+        Meta(description="Takes the place of its metrics' own `min_samples`"),
+    ] = None
+    escalate_after: Annotated[
+        Duration | None,
+        Meta(description="A `hold` that lasts this long, in open time, becomes a rollback"),
+    ] = None
+    stages: Annotated[
+        Names | None,
+        Meta(description="Where it applies. Without it: everywhere"),
+    ] = None
 
 
-class Lock(Model):
+class Lock(Model, frozen=True, kw_only=True):
     """More than `after` rollbacks within `per` lock re-promotion, never the way back."""
 
-    after: int = Field(default=3, ge=1, le=1000)
-    per: Duration = timedelta(hours=1)
-
-
-class Rollback(Model):
-    """The way back. `deadline` is for each step, on the wall clock."""
-
-    plan: tuple[Literal["baseline_traffic", "restore", "verify"], ...] = Field(
-        default=("baseline_traffic", "restore", "verify"), strict=False
+    after: Annotated[int, Meta(ge=1, le=1000, description="Rollbacks that are still accepted")] = 3
+    per: Annotated[Duration, Meta(description="The time in which they are counted")] = timedelta(
+        hours=1
     )
-    deadline: Duration = timedelta(seconds=30)
-    verify_after: Duration = timedelta(minutes=5)
-    cooldown: Duration = timedelta(hours=1)
-    restart: str | None = Field(default=None, description="Stage to start again from")
-    lock: Lock = Lock()
 
 
-class FilePublisher(Model):
+class Rollback(Model, frozen=True, kw_only=True):
+    """The way back. It outranks approvals, pauses, freeze windows and locks."""
+
+    plan: Annotated[
+        tuple[Literal["baseline_traffic", "restore", "verify"], ...],
+        Meta(
+            min_length=1,
+            description="The steps in order: traffic to the baseline first, its configuration "
+            "back, then a look whether it is so",
+        ),
+    ] = ("baseline_traffic", "restore", "verify")
+    deadline: Annotated[
+        Duration, Meta(description="For each step, on the wall clock; then it escalates")
+    ] = timedelta(seconds=30)
+    verify_after: Annotated[
+        Duration, Meta(description="How long to wait before the share is read back")
+    ] = timedelta(minutes=5)
+    cooldown: Annotated[
+        Duration, Meta(description="How long after a rollback nothing starts again")
+    ] = timedelta(hours=1)
+    restart: Annotated[
+        Name | None, Meta(description="Stage to start again from. Without it: the first")
+    ] = None
+    lock: Annotated[Lock, Meta(description="When re-promotion is locked")] = Lock()
+
+
+class FilePublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="file"):
     """The share as a small JSON file, replaced atomically and read back."""
 
-    type: Literal["file"]
-    path: str
+    type: ClassVar[Literal["file"]] = "file"
+
+    path: Annotated[Path, Meta(description="The file to write, beside the policy")]
 
 
-class ConfigPublisher(Model):
+class ConfigPublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="config"):
     """The effective configuration: the file of the version in charge, copied byte for byte."""
 
-    type: Literal["config"]
-    path: str
+    type: ClassVar[Literal["config"]] = "config"
+
+    path: Annotated[Path, Meta(description="The file to write, beside the policy")]
 
 
-Publisher = Annotated[FilePublisher | ConfigPublisher, Field(discriminator="type")]
+Publisher = FilePublisher | ConfigPublisher
 
 
-class Policy(Model):
+class Policy(Model, frozen=True, kw_only=True):
     """One file, one rollout."""
 
-    rollout: Name
-    description: str = ""
-    owner: str = ""
-    baseline: VersionField
-    candidate: VersionField
-    schedule: Schedule = Schedule()
-    traffic: Rate | None = Field(default=None, description="Signals of both versions together")
-    sources: dict[Name, Source] = {}
-    metrics: dict[Name, Metric] = {}
-    publish: dict[Name, Publisher] = {}
-    stages: tuple[Stage, ...] = Field(min_length=1, max_length=50, strict=False)
-    triggers: tuple[Trigger, ...] = Field(default=(), max_length=200, strict=False)
-    rollback: Rollback = Rollback()
-    false_alarm: float = Field(
-        default=0.05, gt=0, lt=1, description="Level of comparisons, over all looks together"
-    )
+    rollout: Annotated[Name, Meta(description="Name of the rollout, in every command")]
+    description: Annotated[str, Meta(max_length=2000, description="What it is, for people")] = ""
+    owner: Annotated[str, Meta(max_length=2000, description="Whose it is, for people")] = ""
+    baseline: Annotated[Version, Meta(description="The version in charge, and the way back")]
+    candidate: Annotated[Version, Meta(description="The version to roll out")]
+    schedule: Annotated[
+        Schedule, Meta(description="When it is looked at, and when time counts")
+    ] = Schedule()
+    traffic: Annotated[
+        Rate | None,
+        Meta(
+            description="Observations of both versions together. With it, sample sizes that "
+            "cannot be reached in time are errors"
+        ),
+    ] = None
+    sources: Annotated[
+        dict[Name, Source], Meta(description="Where measurements come from, by name")
+    ] = {}
+    metrics: Annotated[
+        dict[Name, Metric], Meta(description="The numbers that conditions speak of, by name")
+    ] = {}
+    publish: Annotated[
+        dict[Name, Publisher],
+        Meta(description="Where the share and the configuration are written, by name"),
+    ] = {}
+    stages: Annotated[
+        tuple[Stage, ...],
+        Meta(min_length=1, max_length=50, description="The way forward, with weights that rise"),
+    ]
+    triggers: Annotated[
+        tuple[Trigger, ...],
+        Meta(max_length=200, description="What must not come true while the candidate is live"),
+    ] = ()
+    rollback: Annotated[Rollback, Meta(description="The way back")] = Rollback()
+    false_alarm: Annotated[
+        float,
+        Meta(
+            gt=0,
+            lt=1,
+            description="Chance that a comparison with the baseline is wrong, over all looks",
+        ),
+    ] = 0.05

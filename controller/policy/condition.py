@@ -1,0 +1,441 @@
+"""The language of conditions: text to the tree of `policy.expression`, checked on the way.
+
+    condition  = conjunction { "or" conjunction }
+    conjunction = negation { "and" negation }
+    negation   = "not" negation | comparison | call | "(" condition ")"
+    comparison = sum ("<" | "<=" | ">" | ">=" | "==" | "!=") sum
+    call       = ("not_worse" | "better") "(" METRIC [ "," ("margin" | "by") ":" QUANTITY ] ")"
+    sum        = product { ("+" | "-") product }
+    product    = value { ("*" | "/") value }
+    value      = [ "-" ] QUANTITY | SIDE "." METRIC | SOURCE ".silent" | "(" sum ")"
+
+A QUANTITY is a number with or without a unit: 0.85, 5%, 15bps, 2000ms, 1h30m, 100 USD, 1_000.
+SIDE is `candidate` or `baseline`. Nothing is evaluated here, and nothing else can be said.
+"""
+
+from collections.abc import Callable
+from typing import Literal, assert_never, cast
+
+from controller.policy.expression import (
+    Arithmetic,
+    Combine,
+    Compare,
+    Condition,
+    Dimension,
+    Not,
+    Number,
+    Reference,
+    Term,
+    Unit,
+    Versus,
+    references,
+)
+from controller.policy.findings import did_you_mean
+from controller.policy.names import Names
+from controller.policy.tokens import ConditionError, Token, scan, shown
+from controller.policy.units import (
+    PLAIN,
+    SECOND,
+    UnitError,
+    compares,
+    example,
+    in_words,
+    parse_quantity,
+    zero,
+)
+
+MAX_LENGTH = 500
+MAX_NESTING = 20
+"""Parentheses and `not` around each other; also operators in a row."""
+SIDES = ("candidate", "baseline")
+SILENT = "silent"
+_FUNCTIONS = {"not_worse": "margin", "better": "by"}
+_KEYWORDS = ("and", "or", "not")
+_COMPARISONS = ("<=", ">=", "==", "!=", "<", ">")
+
+
+def parse_condition(text: str, names: Names) -> Condition:
+    """The tree of `text`. Raises ConditionError with the place, the reason and the remedy."""
+    if len(text) > MAX_LENGTH:
+        message = f"a condition of {len(text)} characters"
+        raise ConditionError(
+            text, 1, "P206", message, f"at most {MAX_LENGTH}; write several, one for each limit"
+        )
+    return _Parser(text, names).parse()
+
+
+def write_condition(node: Condition | Term) -> str:
+    """The text of a tree; parsing it gives the tree back."""
+    match node:
+        case Number():
+            return node.text
+        case Reference():
+            return node.key
+        case Arithmetic():
+            return f"({write_condition(node.left)} {node.operator} {write_condition(node.right)})"
+        case Compare():
+            return f"{write_condition(node.left)} {node.operator} {write_condition(node.right)}"
+        case Versus():
+            return (
+                f"{node.function}({node.metric}, {_FUNCTIONS[node.function]}: {node.margin.text})"
+            )
+        case Combine():
+            return "(" + f" {node.operator} ".join(write_condition(p) for p in node.parts) + ")"
+        case Not():
+            return f"not ({write_condition(node.part)})"
+        case _:
+            assert_never(node)
+
+
+def same(left: Condition | Term, right: Condition | Term) -> bool:
+    """Whether two trees say the same, wherever they stand."""
+    return write_condition(left) == write_condition(right)
+
+
+_Part = Callable[[], Condition | Term]
+
+
+class _Parser:
+    """Recursive descent over the tokens of one condition."""
+
+    def __init__(self, text: str, names: Names) -> None:
+        self._text, self._names = text, names
+        self._tokens = scan(text)
+        self._at = 0
+        self._depth = 0
+
+    def parse(self) -> Condition:
+        if self._ended():
+            raise self._error(
+                self._now, "P201", "nothing to check", "write candidate.METRIC <= LIMIT"
+            )
+        node = self._condition(self._disjunction())
+        if not self._ended():
+            raise self._unexpected()
+        return node
+
+    # the grammar ------------------------------------------------------------------------------
+
+    def _disjunction(self) -> Condition | Term:
+        return self._chain("or", self._conjunction)
+
+    def _conjunction(self) -> Condition | Term:
+        return self._chain("and", self._negation)
+
+    def _chain(self, word: Literal["and", "or"], part: _Part) -> Condition | Term:
+        first = part()
+        if self._now.text != word:
+            return first
+        parts = [self._condition(first)]
+        while self._take(word):
+            parts.append(self._condition(part()))
+        flat: list[Condition] = []
+        for each in parts:
+            inner = isinstance(each, Combine) and each.operator == word
+            flat += each.parts if inner and isinstance(each, Combine) else (each,)
+        return Combine(word, tuple(flat), flat[0].column)
+
+    def _negation(self) -> Condition | Term:
+        token = self._now
+        if not self._take("not"):
+            return self._comparison()
+        with_depth = self._deeper(token)
+        node = Not(self._condition(self._negation()), token.column)
+        self._depth -= with_depth
+        return node
+
+    def _comparison(self) -> Condition | Term:
+        left = self._sum()
+        token = self._now
+        if token.text not in _COMPARISONS:
+            return left
+        self._at += 1
+        left_term, right = self._term(left), self._term(self._sum())
+        if self._now.text in _COMPARISONS:
+            middle = write_condition(right)
+            raise self._error(
+                self._now, "P205", "a comparison has two sides",
+                f"write two: ... {token.text} {middle} and {middle} {self._now.text} ...",
+            )  # fmt: skip
+        operator = cast(Literal["<", "<=", ">", ">=", "==", "!="], token.text)
+        node = Compare(operator, left_term, right, token.column)
+        self._measures_something(node)
+        self._same_unit(left_term, right, token, "compare")
+        return node
+
+    def _sum(self) -> Condition | Term:
+        return self._operators(("+", "-"), self._product)
+
+    def _product(self) -> Condition | Term:
+        return self._operators(("*", "/"), self._value)
+
+    def _operators(self, signs: tuple[str, str], part: _Part) -> Condition | Term:
+        node = part()
+        count = 0
+        while (token := self._now).text in signs and token.kind == "sign":
+            self._at += 1
+            count += 1
+            if count > MAX_NESTING:
+                raise self._error(
+                    token, "P206", f"more than {MAX_NESTING} operators in a row", "split it"
+                )
+            left, right = self._term(node), self._term(part())
+            node = self._arithmetic(token, left, right)
+        return node
+
+    def _value(self) -> Condition | Term:
+        token = self._now
+        if token.kind == "number" or token.text == "-":
+            return self._quantity()
+        if token.text == "(":
+            self._at += 1
+            with_depth = self._deeper(token)
+            node = self._disjunction()
+            self._expect(")", "close the parenthesis")
+            self._depth -= with_depth
+            return node
+        if token.kind == "name" and token.text not in _KEYWORDS:
+            self._at += 1
+            if self._now.text == "(":
+                return self._call(token)
+            return self._reference(token)
+        raise self._unexpected()
+
+    def _quantity(self) -> Number:
+        start = self._now
+        sign = "-" if self._take("-") else ""
+        token = self._now
+        if token.kind != "number":
+            hint = "a minus stands between two values, or before a number"
+            raise self._error(token, "P201", f"a number is missing, found {shown(token)}", hint)
+        self._at += 1
+        text, after = token.text, self._now
+        is_unit = after.kind == "name" and after.text not in _KEYWORDS and "." not in after.text
+        if (is_unit or after.text == "%") and not self._next_is("("):
+            self._at += 1
+            text += f" {after.text}" if is_unit else after.text
+        try:
+            value, unit = parse_quantity(text)
+        except UnitError as error:
+            raise self._error(token, "P203", str(error), error.hint) from None
+        if len(text) > 40:
+            raise self._error(token, "P201", "a number of too many digits", "write a shorter one")
+        return Number(-value if sign else value, unit, sign + text, start.column)
+
+    def _call(self, function: Token) -> Versus:
+        if function.text not in _FUNCTIONS:
+            hint = did_you_mean(function.text, _FUNCTIONS)
+            raise self._error(function, "P202", f"unknown function {function.text!r}", hint)
+        keyword = _FUNCTIONS[function.text]
+        usage = f"write {function.text}(METRIC, {keyword}: 2%)"
+        self._expect("(", usage)
+        metric = self._now
+        if metric.kind != "name" or "." in metric.text:
+            hint = f"{usage}: only the metric's name, both sides are read"
+            raise self._error(
+                metric, "P207", f"a metric's name is missing, found {shown(metric)}", hint
+            )
+        self._at += 1
+        known = self._names.metrics.get(metric.text)
+        if known is None:
+            raise self._unknown_metric(metric, metric.text)
+        margin = Number(0.0, known.unit, zero(known.unit), function.column)
+        comma = self._now
+        if self._take(","):
+            self._expect(keyword, usage)
+            self._expect(":", usage)
+            margin = self._quantity()
+            self._margin_fits(margin, known.unit, metric)
+        elif function.text == "not_worse":
+            hint = f"say how much worse is still fine: not_worse({metric.text}, margin: 2%)"
+            raise self._error(comma, "P207", "not_worse needs a margin", hint)
+        self._expect(")", "close the parenthesis")
+        if known.better is None:
+            hint = f"give {metric.text} a `better: higher` or `better: lower`"
+            raise self._error(
+                metric, "P207", f"nobody said which way {metric.text} is better", hint
+            )
+        if not known.comparable:
+            hint = f"compare by hand: candidate.{metric.text} <= 1.2 * baseline.{metric.text}"
+            message = f"only means and ratios can be judged so, not {metric.text}"
+            raise self._error(metric, "P207", message, hint)
+        name = cast(Literal["not_worse", "better"], function.text)
+        return Versus(name, metric.text, margin, known.better == "lower", function.column)
+
+    def _margin_fits(self, margin: Number, unit: Unit, metric: Token) -> None:
+        if margin.value < 0:
+            raise self._error_at(
+                margin.column, "P207", "a margin is not below 0", "write it without minus"
+            )
+        if not compares(margin.unit, unit):
+            message = f"{metric.text} is in {in_words(unit)}, {margin.text} is not"
+            raise self._error_at(margin.column, "P203", message, f"write it like {example(unit)}")
+
+    # names --------------------------------------------------------------------------------
+
+    def _reference(self, token: Token) -> Reference:
+        subject, dot, name = token.text.partition(".")
+        if not dot:
+            raise self._bare(token)
+        if subject in self._names.sources and subject not in SIDES:
+            if name != SILENT:
+                hint = f"{subject}.{SILENT} is how long {subject} has been silent; metrics are "
+                raise self._error(
+                    token, "P202", f"a source has no {name!r}", f"{hint}candidate.METRIC"
+                )
+            return Reference(subject, name, SECOND, token.column)
+        if subject not in SIDES:
+            known = [*SIDES, *self._names.sources]
+            hint = did_you_mean(subject, known)
+            raise self._error(token, "P202", f"unknown version or source {subject!r}", hint)
+        metric = self._names.metrics.get(name)
+        if metric is None:
+            raise self._unknown_metric(token, name)
+        return Reference(subject, name, metric.unit, token.column)
+
+    def _bare(self, token: Token) -> ConditionError:
+        if token.text in self._names.metrics:
+            hint = f"write candidate.{token.text} or baseline.{token.text}"
+            return self._error(token, "P202", f"{token.text!r} of which version?", hint)
+        if token.text in self._names.sources:
+            return self._error(
+                token, "P202", f"what of source {token.text!r}?", f"write {token.text}.silent"
+            )
+        if token.text.lower() in _KEYWORDS:
+            return self._error(
+                token, "P201", f"unexpected {token.text!r}", f"write {token.text.lower()!r}"
+            )
+        return self._error(token, "P202", f"unknown name {token.text!r}",
+                   did_you_mean(token.text, [*self._names.metrics, *SIDES],
+                                "a metric is candidate.METRIC or baseline.METRIC"))  # fmt: skip
+
+    def _unknown_metric(self, token: Token, name: str) -> ConditionError:
+        column = token.column + len(token.text) - len(name)
+        parts = name.split("-")
+        for count in range(1, len(parts)):
+            if "-".join(parts[:count]) in self._names.metrics:
+                return self._error_at(column, "P202", f"unknown metric {name!r}",
+                              "a hyphen is part of a name; put spaces around a minus")  # fmt: skip
+        hint = did_you_mean(name, self._names.metrics)
+        return self._error_at(column, "P202", f"unknown metric {name!r}", hint)
+
+    # static checks ----------------------------------------------------------------------------
+
+    def _measures_something(self, node: Compare) -> None:
+        if not any(references(node)):
+            hint = "one side must be candidate.METRIC, baseline.METRIC or SOURCE.silent"
+            message = "two numbers are compared, nothing is measured"
+            raise self._error_at(node.left.column, "P204", message, hint)
+        if same(node.left, node.right):
+            raise self._error_at(
+                node.left.column, "P204", "both sides are the same", "compare with a limit"
+            )
+
+    def _same_unit(self, left: Term, right: Term, token: Token, verb: str) -> None:
+        if compares(left.unit, right.unit):
+            return
+        message = (
+            f"{write_condition(left)} is {in_words(left.unit)}, "
+            f"{write_condition(right)} is {in_words(right.unit)}: they do not {verb}"
+        )
+        raise self._error(
+            token, "P203", message, _unit_hint(left, right) or _unit_hint(right, left)
+        )
+
+    def _arithmetic(self, token: Token, left: Term, right: Term) -> Arithmetic:
+        operator = cast(Literal["+", "-", "*", "/"], token.text)
+        plain_left = left.unit.dimension is Dimension.NUMBER
+        plain_right = right.unit.dimension is Dimension.NUMBER
+        unit = left.unit
+        match operator:
+            case "+" | "-":
+                self._same_unit(left, right, token, "add")
+            case "*":
+                if not (plain_left or plain_right):
+                    raise self._cannot(token, left, right, "multiplied", "one side must be plain")
+                unit = PLAIN if plain_left and plain_right else right.unit if plain_left else unit
+            case "/":
+                if isinstance(right, Number) and right.value == 0:
+                    raise self._error_at(right.column, "P204", "division by zero", "")
+                if not plain_right and not compares(left.unit, right.unit):
+                    raise self._cannot(token, left, right, "divided", "divide by a plain number")
+                unit = PLAIN if plain_left or not plain_right else unit
+            case _:
+                assert_never(operator)
+        return Arithmetic(operator, left, right, unit, left.column)
+
+    def _cannot(
+        self, token: Token, left: Term, right: Term, verb: str, hint: str
+    ) -> ConditionError:
+        message = f"{in_words(left.unit)} cannot be {verb} by {in_words(right.unit)}"
+        return self._error(token, "P203", message, hint)
+
+    def _condition(self, node: Condition | Term) -> Condition:
+        if isinstance(node, Number | Reference | Arithmetic):
+            if self._now.kind not in ("end", "sign") and self._now.text not in _KEYWORDS:
+                raise self._unexpected()
+            text = write_condition(node)
+            raise self._error_at(node.column, "P201", f"{text} is a value, not a condition",
+                          f"compare it with a limit: {text} <= ...")  # fmt: skip
+        return node
+
+    def _term(self, node: Condition | Term) -> Term:
+        if isinstance(node, Number | Reference | Arithmetic):
+            return node
+        raise self._error_at(node.column, "P201", "a condition is not a value",
+                      "join conditions with `and` and `or`")  # fmt: skip
+
+    # tokens -------------------------------------------------------------------------------
+
+    @property
+    def _now(self) -> Token:
+        return self._tokens[self._at]
+
+    def _ended(self) -> bool:
+        return self._now.kind == "end"
+
+    def _take(self, text: str) -> bool:
+        taken = self._now.text == text and self._now.kind != "end"
+        self._at += taken
+        return taken
+
+    def _next_is(self, text: str) -> bool:
+        return self._tokens[min(self._at + 1, len(self._tokens) - 1)].text == text
+
+    def _expect(self, text: str, hint: str) -> None:
+        if not self._take(text):
+            raise self._error(
+                self._now, "P201", f"{text!r} is missing, found {shown(self._now)}", hint
+            )
+
+    def _deeper(self, token: Token) -> int:
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            raise self._error(
+                token, "P206", f"nested deeper than {MAX_NESTING}", "split the condition"
+            )
+        return 1
+
+    def _unexpected(self) -> ConditionError:
+        token = self._now
+        hint = "a value is candidate.METRIC, baseline.METRIC, SOURCE.silent or a number"
+        if token.text.lower() in _KEYWORDS and token.text not in _KEYWORDS:
+            hint = f"write {token.text.lower()!r}"
+        return self._error(token, "P201", f"unexpected {shown(token)}", hint)
+
+    def _error(self, token: Token, code: str, message: str, hint: str) -> ConditionError:
+        return self._error_at(token.column, code, message, hint)
+
+    def _error_at(self, column: int, code: str, message: str, hint: str) -> ConditionError:
+        return ConditionError(self._text, column, code, message, hint)
+
+
+def _unit_hint(metric: Term, limit: Term) -> str:
+    """What to do where a measurement and a literal are in different units."""
+    if not isinstance(limit, Number) or isinstance(metric, Number):
+        return ""
+    if metric.unit.dimension is not Dimension.NUMBER:
+        return f"write the limit like {example(metric.unit)}"
+    if isinstance(metric, Reference):
+        return f"give metric {metric.metric} a `unit: {limit.unit.name}`, or write a plain number"
+    return "write a plain number"

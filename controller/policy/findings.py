@@ -1,0 +1,116 @@
+"""What is wrong with a policy: a code, a place, and what to do about it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+CODES: Mapping[str, str] = {
+    # The text and its YAML
+    "P001": "the file cannot be read",
+    "P002": "too large, too deep or too many values",
+    "P003": "not UTF-8, or a character that text cannot have",
+    "P004": "not YAML",
+    "P005": "empty, or more than one document",
+    "P006": "a YAML tag or directive",
+    "P007": "an alias that contains itself",
+    "P008": "a key that is written twice",
+    "P009": "a YAML trap: what is written is not what is read",
+    "P010": "a key without a value",
+    "P011": "an environment variable that is not set, or has no place here",
+    # The shape
+    "P101": "an unknown key",
+    "P102": "a key that is missing",
+    "P103": "a value of the wrong kind",
+    "P104": "a value that is not one of the choices",
+    # Conditions
+    "P201": "a condition that cannot be read",
+    "P202": "an unknown name in a condition",
+    "P203": "units that do not go together",
+    "P204": "a comparison that measures nothing",
+    "P205": "a chained comparison",
+    "P206": "a condition that is too long or too deep",
+    "P207": "a comparison with the baseline that cannot be made",
+    # Names
+    "P301": "a name that does not exist",
+    "P302": "a name that is used twice",
+    "P303": "a name that is taken",
+    "P304": "baseline and candidate are the same version",
+    # Stages
+    "P311": "not exactly one of `weight` and `weights`, or a weight off the grid",
+    "P312": "a weight that falls",
+    "P313": "a last stage below 100%",
+    "P314": "a `watch` stage that is not last or not at 100%",
+    "P315": "a hold shorter than the window it judges",
+    "P316": "a stage with neither hold nor deadline",
+    "P317": "a deadline shorter than the hold",
+    "P318": "a stage that nobody measures",
+    # Metrics
+    "P321": "a metric that does not fit its source",
+    "P322": "an aggregation that cannot be read",
+    "P323": "a unit or capital that does not fit its metric",
+    # Rules that say nothing
+    "P331": "a rule that can never fail",
+    "P332": "a rule that can never pass",
+    "P333": "a threshold above 1 on a ratio",
+    "P334": "lines of a gate that exclude each other",
+    "P335": "a trigger that holds on everything its gate accepts",
+    "P336": "a comparison with a baseline that has no work",
+    "P337": "a measurement of a candidate that has no work",
+    "P338": "a sample size that the traffic cannot reach",
+    # The way back and the rest
+    "P341": "a live state with no way back",
+    "P342": "a hold with no way out",
+    "P343": "a confirmation that cannot come",
+    "P344": "a key that changes nothing",
+    "P345": "a duration that must not be zero",
+    "P346": "a freeze window that ends before it begins",
+    "P347": "an unknown trading calendar",
+    "P348": "configurations to publish that are not there",
+}
+"""Every code and its title. A code keeps its meaning for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `line` and `column` count from 1; `excerpt`, where it helps, is
+    the text around the place with a caret under it, one line each."""
+
+    code: str
+    message: str
+    path: Path
+    line: int
+    column: int
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+    excerpt: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the code stands for."""
+        return CODES[self.code]
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}:{self.line}:{self.column}: {self.code} {self.message}"]
+        lines += [f"    {line}" for line in self.excerpt.splitlines()]
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """`did you mean 'accuracy'?` for the closest of `known`; else `otherwise`, or all of them
+    where they are few."""
+    # Not needed until something is wrong.
+    from difflib import get_close_matches
+
+    names = sorted(known)
+    close = get_close_matches(word[:100], names, n=1, cutoff=0.6)
+    if not close:
+        lower = {name.lower(): name for name in names}
+        close = [lower[word.lower()]] if word.lower() in lower else []
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if otherwise:
+        return otherwise
+    return f"there are: {', '.join(names[:12])}" if names else "there are none yet"

@@ -1,0 +1,146 @@
+"""A policy file, from text to models and parsed conditions, with everything wrong in its place.
+
+The stages: `document` (YAML to nodes), `variables`, `shape` (nodes to models), `condition`,
+`check`. Each reports all it finds; the next one runs only on what the former let through.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+from controller.policy.check import check_policy
+from controller.policy.condition import parse_condition
+from controller.policy.document import (
+    MAX_BYTES,
+    DocumentError,
+    Node,
+    Scalar,
+    place_in,
+    read_document,
+)
+from controller.policy.expression import Condition
+from controller.policy.findings import Finding
+from controller.policy.models import Policy
+from controller.policy.names import Names, names_of
+from controller.policy.places import Places
+from controller.policy.shape import ShapeReader
+from controller.policy.tokens import ConditionError
+from controller.policy.variables import fill_in
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """What was read of one file. `policy` is None where the shape is broken; `gates` (by stage)
+    and `guards` (by trigger) hold the conditions that could be parsed. `digest` is the sha256 of
+    the text as written, before any variable."""
+
+    path: Path
+    text: str
+    digest: str
+    policy: Policy | None = None
+    gates: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    guards: Mapping[str, Condition] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether it may run: read whole, and no error in it."""
+        return self.policy is not None and all(f.severity != "error" for f in self.findings)
+
+
+def load_policy(path: Path, environ: Mapping[str, str]) -> LoadedPolicy:
+    """Read and check the file at `path`. Never raises for what the file holds, or for a file that
+    is not there: that is a finding as well."""
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = "give the path of a policy, such as policies/NAME.yaml"
+        return _broken(path, "", Finding("P001", f"cannot be read: {reason}", path, 1, 1, hint))
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(raw) > MAX_BYTES:
+            text = raw.decode("utf-8", "replace")
+        else:
+            before = raw[: error.start].decode("utf-8")
+            line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+            finding = Finding("P003", "not UTF-8", path, line, column, "save the file as UTF-8")
+            return replace(_broken(path, "", finding), digest=sha256(raw).hexdigest())
+    return load_text(text, path, environ)
+
+
+def load_text(text: str, path: Path, environ: Mapping[str, str]) -> LoadedPolicy:
+    """Read and check the text of a policy; `path` is where it is said to be from."""
+    try:
+        root, findings = read_document(text, path)
+    except DocumentError as error:
+        return _broken(path, text, error.finding)
+    reader = ShapeReader(path)
+    findings += fill_in(root, environ, path)
+    policy = reader.read(Policy, root)
+    findings += tuple(reader.findings)
+    loaded = _broken(path, text, *findings)
+    if policy is None or findings:
+        return loaded
+    return _judge(loaded, policy, root)
+
+
+def _judge(loaded: LoadedPolicy, policy: Policy, root: Node) -> LoadedPolicy:
+    """The conditions parsed, and everything checked that needs the whole policy."""
+    reader = _ConditionReader(loaded.text, loaded.path, root, names_of(policy))
+    gates: dict[str, tuple[Condition, ...]] = {}
+    guards: dict[str, Condition] = {}
+    complete = True
+    for number, stage in enumerate(policy.stages):
+        lines = [
+            reader.read(("stages", number, "advance", index)) for index in range(len(stage.advance))
+        ]
+        gates[stage.name] = tuple(line for line in lines if line is not None)
+        complete = complete and None not in lines
+    for number, trigger in enumerate(policy.triggers):
+        guard = reader.read(("triggers", number, "when"))
+        if guard is not None:
+            guards[trigger.name] = guard
+    found = check_policy(policy, gates, guards, Places(loaded.path, root))
+    findings = _in_order(*reader.findings, *found)
+    return replace(loaded, policy=policy, gates=gates, guards=guards, findings=findings)
+
+
+class _ConditionReader:
+    """Parses the conditions of one document; an error points into the condition's own text."""
+
+    def __init__(self, text: str, path: Path, root: Node, names: Names) -> None:
+        self.findings: list[Finding] = []
+        self._text, self._path, self._names = text, path, names
+        self._places = Places(path, root)
+
+    def read(self, where: tuple[str | int, ...]) -> Condition | None:
+        node = self._places.node(where)
+        assert isinstance(node, Scalar)
+        try:
+            return parse_condition(node.text, self._names)
+        except ConditionError as error:
+            line, column = place_in(self._text, node, error.column - 1)
+            self.findings.append(
+                Finding(
+                    error.code, error.message, self._path, line, column, error.hint,
+                    excerpt=error.excerpt,
+                )
+            )  # fmt: skip
+            return None
+
+
+def _broken(path: Path, text: str, *findings: Finding) -> LoadedPolicy:
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return LoadedPolicy(path, text, digest, findings=_in_order(*findings))
+
+
+def _in_order(*findings: Finding) -> tuple[Finding, ...]:
+    """By place. What several aliases share is found once."""
+    once = {(f.line, f.column, f.code): f for f in reversed(findings)}
+    return tuple(once[key] for key in sorted(once))

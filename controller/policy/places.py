@@ -1,0 +1,46 @@
+"""Where things stand in a document: paths such as ("stages", 0, "hold") to line and column."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from controller.policy import document
+from controller.policy.document import Node
+from controller.policy.findings import Finding
+
+Where = Sequence[str | int]
+
+
+class Places:
+    """The places of one document."""
+
+    def __init__(self, path: Path, root: Node) -> None:
+        self._path, self._root = path, root
+
+    def node(self, where: Where) -> Node:
+        """The node at `where`, or the nearest above it that is written."""
+        node = self._root
+        for part in where:
+            if isinstance(node, document.Sequence) and isinstance(part, int):
+                node = node.items[part]
+            elif isinstance(node, document.Mapping) and part in node.entries:
+                node = node.entries[str(part)][1]
+            else:
+                break
+        return node
+
+    def key(self, where: Where) -> Node:
+        """The key at the end of `where`; the value where there is none."""
+        parent = self.node(where[:-1])
+        if isinstance(parent, document.Mapping) and where[-1] in parent.entries:
+            return parent.entries[str(where[-1])][0]
+        return self.node(where)
+
+    def at(self, where: Where, code: str, message: str, hint: str = "") -> Finding:
+        """A finding at the value."""
+        node = self.node(where)
+        return Finding(code, message, self._path, node.line, node.column, hint)
+
+    def at_key(self, where: Where, code: str, message: str, hint: str = "") -> Finding:
+        """A finding at the key."""
+        node = self.key(where)
+        return Finding(code, message, self._path, node.line, node.column, hint)
