@@ -1,8 +1,10 @@
 """Effects are delivered at least once, in commit order, under keys that are used once."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 from support.commits import (
     STEP,
     T0,
@@ -133,3 +135,18 @@ def test_an_answer_to_another_rollouts_key_moves_nothing(store: SqlStore) -> Non
     go(store, created(store, "a"), set_share("a:1:0"))
     go(store, created(store, "b"), event=Acknowledgement("a:1:0", ok=True))
     assert _keys(store.outbox("a")) == ["a:1:0"]
+
+
+def test_a_claim_does_not_walk_over_what_was_settled_long_ago(store: SqlStore) -> None:
+    asked: list[str] = []
+
+    def listen(_c: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(store.database.engine, "before_cursor_execute", listen)
+    store.claim_outbox(T0, "me", LEASE)
+    (query,) = (statement for statement in asked if statement.startswith("SELECT"))
+    with store.database.read() as connection:
+        parameters = (0,) * query.count("?")
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", parameters).all()
+    assert [row[-1] for row in plan] == ["SEARCH outbox USING INDEX outbox_order (settled=?)"]

@@ -70,13 +70,11 @@ def _effects() -> None:
         sa.Column("outcome", sa.Text, nullable=False),
     )
     waiting = sa.text("settled IS NULL")
-    op.create_index(
-        "outbox_waiting",
-        "outbox",
-        ["rollout", "id"],
-        sqlite_where=waiting,
-        postgresql_where=waiting,
-    )
+    for name, columns in (
+        ("outbox_waiting", ["rollout", "id"]),
+        ("outbox_order", ["settled", "id"]),
+    ):
+        op.create_index(name, "outbox", columns, sqlite_where=waiting, postgresql_where=waiting)
     op.create_table(
         "attempts",
         sa.Column("key", sa.Text, sa.ForeignKey("outbox.key"), primary_key=True),
