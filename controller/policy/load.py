@@ -10,20 +10,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from controller.policy.check import check_policy
+from controller.policy.checks.context import Context, Line
 from controller.policy.condition import parse_condition
-from controller.policy.document import (
-    MAX_BYTES,
-    DocumentError,
-    Node,
-    Scalar,
-    place_in,
-    read_document,
-)
+from controller.policy.document import MAX_BYTES, DocumentError, Node, Scalar, read_document
 from controller.policy.expression import Condition
 from controller.policy.findings import Finding
 from controller.policy.models import Policy
 from controller.policy.names import Names, names_of
-from controller.policy.places import Places
+from controller.policy.places import Places, Where
 from controller.policy.shape import ShapeReader
 from controller.policy.tokens import ConditionError
 from controller.policy.variables import fill_in
@@ -92,46 +86,47 @@ def load_text(text: str, path: Path, environ: Mapping[str, str]) -> LoadedPolicy
 
 def _judge(loaded: LoadedPolicy, policy: Policy, root: Node) -> LoadedPolicy:
     """The conditions parsed, and everything checked that needs the whole policy."""
-    reader = _ConditionReader(loaded.text, loaded.path, root, names_of(policy))
-    gates: dict[str, tuple[Condition, ...]] = {}
-    guards: dict[str, Condition] = {}
-    complete = True
+    names, places = names_of(policy), Places(loaded.path, loaded.text, root)
+    reader = _ConditionReader(names, places)
+    gates: list[list[Line]] = []
     for number, stage in enumerate(policy.stages):
-        lines = [
-            reader.read(("stages", number, "advance", index)) for index in range(len(stage.advance))
-        ]
-        gates[stage.name] = tuple(line for line in lines if line is not None)
-        complete = complete and None not in lines
-    for number, trigger in enumerate(policy.triggers):
-        guard = reader.read(("triggers", number, "when"))
-        if guard is not None:
-            guards[trigger.name] = guard
-    found = check_policy(policy, gates, guards, Places(loaded.path, root))
-    findings = _in_order(*reader.findings, *found)
-    return replace(loaded, policy=policy, gates=gates, guards=guards, findings=findings)
+        read = [reader.read(("stages", number, "advance", n)) for n in range(len(stage.advance))]
+        gates.append([Line(n, line) for n, line in enumerate(read) if line is not None])
+    guards = [reader.read(("triggers", number, "when")) for number in range(len(policy.triggers))]
+    found = check_policy(Context(policy, gates, guards, names, places))
+    return replace(
+        loaded,
+        policy=policy,
+        gates={
+            stage.name: tuple(line.condition for line in gate)
+            for stage, gate in zip(policy.stages, gates, strict=True)
+        },
+        guards={
+            trigger.name: guard
+            for trigger, guard in zip(policy.triggers, guards, strict=True)
+            if guard is not None
+        },
+        findings=_in_order(*reader.findings, *found),
+    )
 
 
 class _ConditionReader:
     """Parses the conditions of one document; an error points into the condition's own text."""
 
-    def __init__(self, text: str, path: Path, root: Node, names: Names) -> None:
+    def __init__(self, names: Names, places: Places) -> None:
         self.findings: list[Finding] = []
-        self._text, self._path, self._names = text, path, names
-        self._places = Places(path, root)
+        self._names, self._places = names, places
 
-    def read(self, where: tuple[str | int, ...]) -> Condition | None:
+    def read(self, where: Where) -> Condition | None:
+        """The tree at `where`, or None and a finding."""
         node = self._places.node(where)
         assert isinstance(node, Scalar)
         try:
             return parse_condition(node.text, self._names)
         except ConditionError as error:
-            line, column = place_in(self._text, node, error.column - 1)
             self.findings.append(
-                Finding(
-                    error.code, error.message, self._path, line, column, error.hint,
-                    excerpt=error.excerpt,
-                )
-            )  # fmt: skip
+                self._places.inside(where, error.column, error.code, error.message, error.hint)
+            )
             return None
 
 

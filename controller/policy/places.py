@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.policy import document
-from controller.policy.document import Node
+from controller.policy.document import Node, Scalar, place_in
 from controller.policy.findings import Finding
+from controller.policy.tokens import excerpt
 
 Where = Sequence[str | int]
 
@@ -13,8 +14,8 @@ Where = Sequence[str | int]
 class Places:
     """The places of one document."""
 
-    def __init__(self, path: Path, root: Node) -> None:
-        self._path, self._root = path, root
+    def __init__(self, path: Path, text: str, root: Node) -> None:
+        self._path, self._text, self._root = path, text, root
 
     def node(self, where: Where) -> Node:
         """The node at `where`, or the nearest above it that is written."""
@@ -44,3 +45,11 @@ class Places:
         """A finding at the key."""
         node = self.key(where)
         return Finding(code, message, self._path, node.line, node.column, hint)
+
+    def inside(self, where: Where, column: int, code: str, message: str, hint: str = "") -> Finding:
+        """A finding in a text such as a condition, at its `column` (from 1)."""
+        node = self.node(where)
+        assert isinstance(node, Scalar)
+        line, at = place_in(self._text, node, column - 1)
+        shown = excerpt(node.text, column)
+        return Finding(code, message, self._path, line, at, hint, excerpt=shown)

@@ -41,13 +41,18 @@ class ConditionError(Exception):
 
     @property
     def excerpt(self) -> str:
-        """The line of the condition around the column, and a caret under it."""
-        start = self.text.rfind("\n", 0, self.column - 1) + 1
-        line = self.text[start:].split("\n")[0]
-        at = self.column - 1 - start
-        begin = max(0, at - 60)
-        line, at = line[begin : begin + 100], at - begin
-        return f"{line}\n{' ' * at}^"
+        """See the function."""
+        return excerpt(self.text, self.column)
+
+
+def excerpt(text: str, column: int) -> str:
+    """The line of a condition around the column (from 1), and a caret under it."""
+    start = text.rfind("\n", 0, column - 1) + 1
+    line = text[start:].split("\n")[0]
+    at = column - 1 - start
+    begin = max(0, at - 60)
+    line, at = line[begin : begin + 100], at - begin
+    return f"{line}\n{' ' * at}^"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What only the whole policy can tell: one subject a file, collected by `policy.check`."""

@@ -1,0 +1,92 @@
+"""Metrics: what they measure, from which source, in which unit."""
+
+from collections.abc import Iterator
+
+from controller.policy.aggregation import DRAWDOWNS, AggregationError, parse_aggregation
+from controller.policy.checks.context import Context
+from controller.policy.expression import Dimension, references
+from controller.policy.findings import Finding
+from controller.policy.models import Metric, PushSource
+from controller.policy.units import UnitError, parse_unit
+
+_WITHOUT_UNIT = frozenset({"ratio", "count", "consecutive_losses"})
+
+
+def fits_its_source(context: Context) -> Iterator[Finding]:
+    """A push metric is a `value`, a sql metric a `query`."""
+    for name, metric in context.policy.metrics.items():
+        source = context.policy.sources.get(metric.source)
+        if source is None:
+            continue
+        push = isinstance(source, PushSource)
+        wanted, other = ("value", "query") if push else ("query", "value")
+        example = "mean(FIELD)" if push else "select avg(x) as value from t where ..."
+        if getattr(metric, wanted) is None:
+            message = f"metric {name} has no {wanted}, and source {metric.source} needs one"
+            hint = f"add `{wanted}: {example}`"
+            yield context.places.at_key(("metrics", name), "P321", message, hint)
+        if getattr(metric, other) is not None:
+            message = f"a {source.type} source has no {other}"
+            where = ("metrics", name, other)
+            hint = f"leave it out, or name a source of another type than {source.type}"
+            yield context.places.at_key(where, "P321", message, hint)
+
+
+def tells_versions_apart(context: Context) -> Iterator[Finding]:
+    """A query that is compared between versions must ask for one."""
+    read = {
+        key for _, _, gate in context.gated() for line in gate for key in references(line.condition)
+    }
+    read.update(key for _, _, condition in context.guarded() for key in references(condition))
+    for name, metric in context.policy.metrics.items():
+        if metric.query is None or "$version" in metric.query:
+            continue
+        sides = {f"candidate.{name}", f"baseline.{name}"}
+        if f"difference.{name}" in read or sides <= read:
+            message = f"{name} is compared between versions, but its query asks for none"
+            hint = "add `where version = $version`"
+            yield context.places.at(("metrics", name, "query"), "P321", message, hint)
+
+
+def aggregations(context: Context) -> Iterator[Finding]:
+    """Every `value` can be read."""
+    for name, metric in context.policy.metrics.items():
+        if metric.value is None:
+            continue
+        try:
+            parse_aggregation(metric.value)
+        except AggregationError as error:
+            where = ("metrics", name, "value")
+            yield context.places.at(where, "P322", str(error), error.hint)
+
+
+def units(context: Context) -> Iterator[Finding]:
+    """Units exist and fit what is measured; a capital belongs to a drawdown."""
+    for name, metric in context.policy.metrics.items():
+        kind = _kind(metric)
+        where = ("metrics", name, "unit")
+        if metric.unit is not None:
+            try:
+                dimension = parse_unit(metric.unit).dimension
+            except UnitError as error:
+                yield context.places.at(where, "P323", str(error), error.hint)
+                continue
+            if kind in _WITHOUT_UNIT and dimension is not Dimension.NUMBER:
+                message = f"{kind} gives a plain number, not {metric.unit}"
+                yield context.places.at(where, "P323", message, "leave the unit out")
+        if metric.capital is None:
+            continue
+        if kind not in DRAWDOWNS:
+            message = "a capital makes a drawdown a fraction; this is no drawdown"
+            hint = "leave it out, or write `value: max_drawdown(FIELD)`"
+            yield context.places.at_key(("metrics", name, "capital"), "P323", message, hint)
+        elif metric.unit is not None:
+            message = f"a drawdown of a capital is a fraction, not {metric.unit}"
+            yield context.places.at(where, "P323", message, "leave the unit out")
+
+
+def _kind(metric: Metric) -> str | None:
+    try:
+        return parse_aggregation(metric.value).name if metric.value is not None else None
+    except AggregationError:
+        return None

@@ -1,0 +1,235 @@
+"""Rules that say nothing: they can never fail, never pass, or have nobody to measure."""
+
+from collections.abc import Iterator, Sequence
+
+from controller.policy.checks.context import Context, Line, sees_work, weights
+from controller.policy.expression import (
+    Combine,
+    Compare,
+    Condition,
+    Not,
+    Number,
+    Reference,
+    Versus,
+    references,
+)
+from controller.policy.findings import Finding
+from controller.policy.models import Stage
+from controller.policy.names import Names
+from controller.policy.places import Where
+from controller.policy.ranges import can_fail, can_hold
+from controller.policy.units import PLAIN
+
+_NOT_A_RATIO = "write 0% to 100%; a number that can be more has no `unit: ratio`"
+
+
+def thresholds_on_ratios(context: Context) -> Iterator[Finding]:
+    """No limit above 1 on a number from 0 to 1: 85 was meant to be 85%."""
+    for where, condition in _conditions(context):
+        for limit in _limits_on_ratios(condition, context.names):
+            if limit.value > 1:
+                message = f"{limit.text} on a ratio, which is at most 1"
+                meant = limit.unit == PLAIN and limit.value <= 100
+                hint = f"did you mean {limit.text}%?" if meant else _NOT_A_RATIO
+                yield context.places.inside(where, limit.column, "P333", message, hint)
+
+
+def _limits_on_ratios(condition: Condition, names: Names) -> Iterator[Number]:
+    match condition:
+        case (
+            Compare(left=Reference() as ref, right=Number() as limit)
+            | Compare(left=Number() as limit, right=Reference() as ref)
+        ):
+            metric = names.metrics.get(ref.metric)
+            if metric is not None and metric.ratio and ref.subject not in names.sources:
+                yield limit
+        case Versus():
+            if names.metrics[condition.metric].ratio:
+                yield condition.margin
+        case Combine():
+            for part in condition.parts:
+                yield from _limits_on_ratios(part, names)
+        case Not():
+            yield from _limits_on_ratios(condition.part, names)
+        case Compare():
+            return
+
+
+def gates_say_something(context: Context) -> Iterator[Finding]:
+    """Each line of a gate can pass and can fail, and all of them can pass together."""
+    for number, stage, gate in context.gated():
+        lines = list(_plausible(context, number, gate))
+        dead = False
+        for line, where in lines:
+            if not can_hold([line.condition], context.names):
+                dead = True
+                message = f"this can never pass: {stage.name} could never be left"
+                hint = _range_hint(line.condition, context.names)
+                yield context.places.at(where, "P332", message, hint)
+            elif not can_fail(line.condition, context.names):
+                message = "this can never fail: it checks nothing"
+                hint = _range_hint(line.condition, context.names)
+                yield context.places.at(where, "P331", message, hint)
+        if not dead:
+            yield from _exclusive(context, stage, lines)
+
+
+def _exclusive(
+    context: Context, stage: Stage, lines: list[tuple[Line, tuple[str | int, ...]]]
+) -> Iterator[Finding]:
+    for count in range(2, len(lines) + 1):
+        last, where = lines[count - 1]
+        if can_hold([line.condition for line, _ in lines[:count]], context.names):
+            continue
+        other = next(
+            (
+                stage.advance[line.index]
+                for line, _ in lines[: count - 1]
+                if not can_hold([line.condition, last.condition], context.names)
+            ),
+            "the lines before it",
+        )
+        message = f"this and {other} can never pass together: {stage.name} could never be left"
+        yield context.places.at(where, "P334", message, "move one of the limits")
+        return
+
+
+def triggers_say_something(context: Context) -> Iterator[Finding]:
+    """Each trigger can come true, and is not true of everything that its gate lets pass."""
+    for number, trigger, condition in context.guarded():
+        where = ("triggers", number, "when")
+        if any(limit.value > 1 for limit in _limits_on_ratios(condition, context.names)):
+            continue
+        hint = _range_hint(condition, context.names)
+        if not can_hold([condition], context.names):
+            message = f"this can never come true: trigger {trigger.name} guards nothing"
+            yield context.places.at(where, "P331", message, hint)
+            continue
+        if not can_fail(condition, context.names):
+            message = f"this is always true: trigger {trigger.name} would never be quiet"
+            yield context.places.at(where, "P332", message, hint)
+            continue
+        quiet = Not(condition, condition.column)
+        for at in context.where_applies(trigger, condition):
+            gate = [line.condition for line in context.gates[at]]
+            blocked = can_hold(gate, context.names) and not can_hold([*gate, quiet], context.names)
+            if blocked:
+                stage = context.policy.stages[at].name
+                message = f"whatever the gate of {stage} lets pass sets trigger {trigger.name} off"
+                hint = "move the limit of the trigger beyond that of the gate"
+                yield context.places.at(where, "P335", message, hint)
+                break
+
+
+def baseline_has_work(context: Context) -> Iterator[Finding]:
+    """Nothing is compared with a baseline that has no work, live or before."""
+    for number, stage, gate in context.gated():
+        why = _no_baseline(number, stage)
+        if why:
+            for line in gate:
+                place = _reads(line.condition, ("baseline.", "difference."))
+                if place:
+                    where = ("stages", number, "advance", line.index)
+                    hint = _baseline_hint(number)
+                    yield context.places.inside(where, place, "P336", why, hint)
+    for number, trigger, condition in context.guarded():
+        place = _reads(condition, ("baseline.", "difference."))
+        if not place:
+            continue
+        for at in context.where_applies(trigger, condition):
+            why = _no_baseline(at, context.policy.stages[at])
+            if why:
+                hint = f"{_baseline_hint(at)}; or say with `stages:` where the trigger applies"
+                at_trigger = ("triggers", number, "when")
+                yield context.places.inside(at_trigger, place, "P336", why, hint)
+                break
+
+
+def _no_baseline(number: int, stage: Stage) -> str:
+    """Why there is no baseline to compare with; empty if there is one."""
+    if stage.against == "frozen_baseline":
+        first = f"{stage.name} is the first stage: no baseline was measured before it"
+        return first if number == 0 else ""
+    if any(weight >= 100 for weight in weights(stage)):
+        return f"at 100% in {stage.name} the baseline has no work to compare with"
+    return ""
+
+
+def _baseline_hint(number: int) -> str:
+    if number == 0:
+        return "begin with a stage below 100%, or compare with a number"
+    return "add `against: frozen_baseline` to the stage"
+
+
+def candidate_has_work(context: Context) -> Iterator[Finding]:
+    """Nothing is measured of a candidate that sees no work."""
+    idle = [
+        stage.name for stage in context.policy.stages if weights(stage) and not sees_work(stage)
+    ]
+    for number, stage, gate in context.gated():
+        message = f"at 0% without mirror in {stage.name} the candidate has no work to measure"
+        for line in gate if stage.name in idle else ():
+            place = _reads(line.condition, ("candidate.", "difference."))
+            if place:
+                where = ("stages", number, "advance", line.index)
+                hint = "add `mirror: true` to the stage"
+                yield context.places.inside(where, place, "P337", message, hint)
+    for number, trigger, condition in context.guarded():
+        if not _reads(condition, ("candidate.", "difference.")):
+            continue
+        for index, name in enumerate(trigger.stages or ()):
+            if name in idle:
+                message = f"at 0% without mirror in {name} the candidate has no work to measure"
+                where_stage = ("triggers", number, "stages", index)
+                hint = f"leave {name} out, or add `mirror: true` to it"
+                yield context.places.at(where_stage, "P337", message, hint)
+
+
+def _reads(condition: Condition, subjects: tuple[str, ...]) -> int:
+    """The column of the condition if it reads one of the subjects, else 0."""
+    read = any(key.startswith(subjects) for key in references(condition))
+    return first_column(condition) if read else 0
+
+
+def first_column(condition: Condition) -> int:
+    """Where a condition begins."""
+    match condition:
+        case Compare():
+            return min(condition.left.column, condition.column)
+        case Combine():
+            return min(first_column(part) for part in condition.parts)
+        case Versus() | Not():
+            return condition.column
+
+
+def _conditions(context: Context) -> Iterator[tuple[Where, Condition]]:
+    for number, _, gate in context.gated():
+        for line in gate:
+            yield ("stages", number, "advance", line.index), line.condition
+    for number, _, condition in context.guarded():
+        yield ("triggers", number, "when"), condition
+
+
+def _plausible(
+    context: Context, number: int, gate: Sequence[Line]
+) -> Iterator[tuple[Line, tuple[str | int, ...]]]:
+    """The lines without a threshold that is reported already."""
+    for line in gate:
+        if all(limit.value <= 1 for limit in _limits_on_ratios(line.condition, context.names)):
+            yield line, ("stages", number, "advance", line.index)
+
+
+def _range_hint(condition: Condition, names: Names) -> str:
+    """From where to where the numbers of a condition go."""
+    words: list[str] = []
+    for key in dict.fromkeys(references(condition)):
+        subject, _, name = key.partition(".")
+        metric = names.metrics.get(name)
+        if subject in names.sources:
+            words.append(f"{key} is not below 0")
+        elif metric is not None and metric.ratio:
+            differs = subject == "difference"
+            words.append(f"{key} is from {'-1' if differs else '0'} to 1")
+        elif metric is not None and metric.low == 0:
+            words.append(f"{key} is not below 0")
+    return "; ".join(words) or "compare with a limit that can be crossed"

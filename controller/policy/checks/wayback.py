@@ -1,0 +1,140 @@
+"""The way back, and ways out: rollback plan, holds, confirmations; and what is left."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from controller.policy.calendars import CALENDARS
+from controller.policy.checks.context import Context, action
+from controller.policy.expression import references
+from controller.policy.findings import Finding, did_you_mean
+from controller.policy.models import SqlSource
+from controller.policy.places import Where
+
+MOST_REMEMBERED = 1000
+"""Ticks that a confirmation may look back on."""
+
+
+def way_back(context: Context) -> Iterator[Finding]:
+    """Traffic first, a look at the end, no step twice."""
+    plan = context.policy.rollback.plan
+    where = ("rollback", "plan")
+    if plan[0] != "baseline_traffic":
+        message = f"the way back begins with {plan[0]}, which may fail, while the traffic stays"
+        hint = "begin with baseline_traffic: the baseline gets its work back before anything else"
+        yield context.places.at((*where, 0), "P341", message, hint)
+    if plan[-1] != "verify":
+        message = "nobody looks whether the way back was taken"
+        yield context.places.at((*where, len(plan) - 1), "P341", message, "end with verify")
+    for index, step in enumerate(plan):
+        if step in plan[:index]:
+            message = f"{step} is there twice"
+            yield context.places.at((*where, index), "P341", message, "keep one of them")
+
+
+def holds_end(context: Context) -> Iterator[Finding]:
+    """A trigger that holds says when it has held long enough; no other one does."""
+    for number, trigger in enumerate(context.policy.triggers):
+        where = ("triggers", number)
+        holds = action(trigger) == "hold"
+        if holds and trigger.escalate_after is None:
+            said = "then" if trigger.then else "severity"
+            message = f"trigger {trigger.name} could hold the rollout for ever"
+            hint = "add `escalate_after: 10m`, after which it rolls back"
+            yield context.places.at((*where, said), "P342", message, hint)
+        if not holds and trigger.escalate_after is not None:
+            message = f"trigger {trigger.name} does not hold, so nothing escalates"
+            hint = "leave it out, or write `then: hold`"
+            yield context.places.at_key((*where, "escalate_after"), "P344", message, hint)
+
+
+def samples_are_counted(context: Context) -> Iterator[Finding]:
+    """`min_samples` of a trigger that reads no metric changes nothing."""
+    for number, trigger, condition in context.guarded():
+        sources = context.policy.sources
+        silent_only = all(key.partition(".")[0] in sources for key in references(condition))
+        if trigger.min_samples is not None and silent_only:
+            message = f"trigger {trigger.name} counts no samples: it looks at silence only"
+            where = ("triggers", number, "min_samples")
+            yield context.places.at_key(where, "P344", message, "leave it out")
+
+
+def confirmations(context: Context) -> Iterator[Finding]:
+    """`k of n` with 0 < k <= n, and not for ever."""
+    for number, trigger in enumerate(context.policy.triggers):
+        if trigger.confirm is None:
+            continue
+        numbers = [int(found) for found in re.findall(r"\d+", trigger.confirm)]
+        times, window = numbers[0], numbers[-1]
+        message = hint = ""
+        if times == 0:
+            message, hint = "confirmed by nothing", "write at least 1, or leave it out"
+        elif times > window:
+            message = f"{times} of {window} can never be seen"
+            hint = f"did you mean '{window} of {times}'?"
+        elif window > MOST_REMEMBERED:
+            message, hint = f"{window} looks are too many", f"at most {MOST_REMEMBERED}"
+        if message:
+            yield context.places.at(("triggers", number, "confirm"), "P343", message, hint)
+
+
+def freeze_windows(context: Context) -> Iterator[Finding]:
+    """A window ends after it begins."""
+    for number, window in enumerate(context.policy.schedule.freeze):
+        if window.start >= window.end:
+            message = f"freeze {window.name} ends before it begins"
+            where = ("schedule", "freeze", number, "to")
+            yield context.places.at(where, "P346", message, "exchange `from` and `to`")
+
+
+def calendar(context: Context) -> Iterator[Finding]:
+    """The trading calendar exists."""
+    code = context.policy.schedule.calendar
+    if code not in CALENDARS:
+        hint = did_you_mean(code, CALENDARS, "24/7, or an exchange_calendars code such as XNYS")
+        where = ("schedule", "calendar")
+        yield context.places.at(where, "P347", f"unknown calendar {code!r}", hint)
+
+
+def configurations(context: Context) -> Iterator[Finding]:
+    """Who publishes the configuration has one of each version."""
+    policy = context.policy
+    publishers = [name for name, target in policy.publish.items() if target.type == "config"]
+    if not publishers:
+        return
+    for side in ("baseline", "candidate"):
+        if getattr(policy, side).config is None:
+            message = f"{publishers[0]} publishes configurations, and {side} has none"
+            hint = f"write `{side}: {{version: NAME, config: FILE}}`"
+            yield context.places.at((side,), "P348", message, hint)
+
+
+def durations(context: Context) -> Iterator[Finding]:
+    """What must take some time does."""
+    for where, duration in _must_last(context):
+        if not duration:
+            message = f"{where[-1]} must not be zero"
+            yield context.places.at(where, "P345", message, "write a duration, such as 30s")
+
+
+def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
+    policy = context.policy
+    yield ("schedule", "tick"), policy.schedule.tick
+    yield ("rollback", "deadline"), policy.rollback.deadline
+    yield ("rollback", "lock", "per"), policy.rollback.lock.per
+    for name, source in policy.sources.items():
+        if isinstance(source, SqlSource):
+            yield ("sources", name, "timeout"), source.timeout
+    for name, metric in policy.metrics.items():
+        if isinstance(metric.window, timedelta):
+            yield ("metrics", name, "window"), metric.window
+    for number, stage in enumerate(policy.stages):
+        if stage.deadline is not None:
+            yield ("stages", number, "deadline", "after"), stage.deadline.after
+        if stage.approval is not None:
+            yield ("stages", number, "approval", "within"), stage.approval.within
+    for number, trigger in enumerate(policy.triggers):
+        if trigger.for_ is not None:
+            yield ("triggers", number, "for"), trigger.for_
+        if trigger.escalate_after is not None:
+            yield ("triggers", number, "escalate_after"), trigger.escalate_after
