@@ -63,7 +63,7 @@ def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
     if step is None:
         return _on_tick_of_return(plan, state, now, notes)
     found = assess(plan, step, state, event.measurements, now, only_hard=not event.scheduled)
-    state, effects = _remember(state, found)
+    state, effects = _remember(state, found, now)
     looked = state
 
     def explain() -> Explanation:
@@ -77,7 +77,7 @@ def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
         return Decision(state, now, explain, effects.done() if effects else ())
     reasons = _reasons(step, before, state, found, target)
     state = _freeze_baseline(plan, state, target, event.measurements)
-    effects = effects or Effects(state.rollout, state.seq)
+    effects = effects or Effects(state.rollout, state.seq, now)
     after = enter(plan, state, target, reasons, now, effects, severity_of(found.triggers))
     return Decision(after, now, explain, effects.done(), "tick", reasons)
 
@@ -93,12 +93,12 @@ def nothing_stirs(step: Step, state: State, found: Assessment) -> bool:
     )
 
 
-def _remember(state: State, found: Assessment) -> tuple[State, Effects | None]:
+def _remember(state: State, found: Assessment, now: datetime) -> tuple[State, Effects | None]:
     """Counters and firing triggers after this look; one alert per trigger that begins to fire
     (rule 5: the same trigger twice is one event)."""
     if not found.triggers:
         return state, None
-    effects = Effects(state.rollout, state.seq)
+    effects = Effects(state.rollout, state.seq, now)
     counters, firing = state.counters, set(state.firing)
     changed: dict[str, Counter] = {}
     for judged in found.triggers:
@@ -222,7 +222,7 @@ def _freeze_baseline(plan: Plan, state: State, target: str, measurements: Measur
 
 def _on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str, ...]) -> Decision:
     """Steps of the way back run on the wall clock, in or out of market hours (rule 8)."""
-    effects = Effects(state.rollout, state.seq)
+    effects = Effects(state.rollout, state.seq, now)
     since = state.step_since or now
     if state.verify_due is not None and now >= state.verify_due:
         keys = effects.verify(plan)
@@ -263,7 +263,7 @@ def _on_acknowledgement(
     overdue = tuple(key for key in before.overdue if key != event.key or not event.ok)
     state, notes = advance_clocks(plan, before, now, acknowledged=not waiting)
     state = replace(state, unacknowledged=waiting, overdue=overdue)
-    effects = Effects(state.rollout, state.seq)
+    effects = Effects(state.rollout, state.seq, now)
     if not event.ok and event.key in (*waiting, *overdue):
         effects.alert(Severity.HIGH, "target", f"{event.key} not done", event.detail)
     known = event.key in (*before.unacknowledged, *before.overdue)
@@ -295,7 +295,7 @@ def _must_lock(plan: Plan, state: State, now: datetime) -> bool:
 
 def _on_command(plan: Plan, before: State, event: Command, now: datetime) -> Decision:
     state, notes = advance_clocks(plan, before, now, acknowledged=not before.unacknowledged)
-    effects = Effects(state.rollout, state.seq)
+    effects = Effects(state.rollout, state.seq, now)
     refused = _refusal(plan, state, event, now)
     reasons = _by(event)
     if refused:
@@ -356,13 +356,13 @@ def _on_policy_edit(plan: Plan, before: State, event: PolicyEdit, now: datetime)
         firing=tuple(name for name in state.firing if name in names),
     )
     reasons = tuple(f"policy: {change}" for change in event.changes)
-    return _told(plan, state, now, Effects(state.rollout, state.seq), "", reasons, notes=notes)
+    return _told(plan, state, now, Effects(state.rollout, state.seq, now), "", reasons, notes=notes)
 
 
 def _on_apply(plan: Plan, before: State, event: Command, now: datetime) -> Decision:
     """A named person puts a running rollout under a changed policy and says where it stands."""
     state, notes = advance_clocks(plan, before, now, acknowledged=not before.unacknowledged)
-    effects = Effects(state.rollout, state.seq)
+    effects = Effects(state.rollout, state.seq, now)
     where = event.state or state.name
     if where not in plan.machine.known or (where != state.name and plan.step(where) is None):
         names = ", ".join(step.name for step in plan.steps)

@@ -1,5 +1,6 @@
 """What a decision asks of the world, as data. Carried by the outbox under an idempotency key."""
 
+from datetime import datetime
 from enum import IntEnum
 
 from msgspec import Struct
@@ -53,13 +54,15 @@ class Verify(Struct, frozen=True, tag="verify"):
 
 
 class Alert(Struct, frozen=True, tag="alert"):
-    """Tell people. `kind` is stable for machines (`trigger`, `rollback`, `approval`, ...)."""
+    """Tell people. `kind` is stable for machines (`trigger`, `rollback`, `approval`, ...); `at`
+    is when it was decided."""
 
     key: str
     severity: Severity
     kind: str
     title: str
     reasons: tuple[str, ...] = ()
+    at: datetime | None = None
 
 
 Effect = SetShare | Activate | Verify | Alert

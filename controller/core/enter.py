@@ -27,9 +27,10 @@ MOST_ROLLBACKS = 100
 class Effects:
     """Collects the effects of one decision under keys `rollout/seq/number`."""
 
-    def __init__(self, rollout: str, seq: int) -> None:
+    def __init__(self, rollout: str, seq: int, at: datetime) -> None:
         self._prefix = f"{rollout}/{seq}/"
         self._seq = seq
+        self._at = at
         self._found: list[Effect] = []
 
     def _key(self) -> str:
@@ -37,7 +38,7 @@ class Effects:
 
     def alert(self, severity: Severity, kind: str, title: str, *reasons: str) -> None:
         """Tell people."""
-        self._found.append(Alert(self._key(), severity, kind, title, reasons))
+        self._found.append(Alert(self._key(), severity, kind, title, reasons, self._at))
 
     def share(self, plan: Plan, state: State, *, mirror: bool) -> tuple[str, ...]:
         """Publish `state.share` at every share target; returns the keys to wait for."""

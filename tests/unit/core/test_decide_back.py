@@ -165,6 +165,7 @@ def test_a_step_that_is_not_acknowledged_leaves_partial_and_never_success(driver
         "partial",
         "signal is only partly rolled back: baseline_traffic",
         driver.state.reasons,
+        driver.now,
     )
     driver.event(Acknowledgement(lost, ok=True, detail="late, but done"))
     assert driver.state.name == "cooldown"

@@ -1,0 +1,180 @@
+"""Targets: acknowledged means read back; a late message changes nothing; a repeat is harmless."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.plans import POLICY
+
+from controller.core.effect import Activate, Alert, Effect, SetShare, Severity, Verify
+from controller.core.share import Share
+from controller.effects import open_targets
+from controller.effects.alerts import AlertLog
+from controller.effects.base import EffectError
+from controller.effects.config import ConfigFile
+from controller.effects.file import ShareFile
+from controller.policy.load import load_text
+
+
+def share(token: int, units: int = 5000) -> SetShare:
+    return SetShare(f"r/{token}/0", "share", Share(units), False, 1, token)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> ShareFile:
+    return ShareFile(tmp_path / "live" / "share.json", "signal", "v1", "v3")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ConfigFile:
+    (tmp_path / "v1.json").write_bytes(b'{"old": 1}\r\n')
+    (tmp_path / "v3.json").write_bytes(b'{"new": 3}')
+    versions = {"v1": tmp_path / "v1.json", "v3": tmp_path / "v3.json"}
+    return ConfigFile(tmp_path / "live.json", versions)
+
+
+def activate(version: str, token: int) -> Activate:
+    return Activate(f"r/{token}/1", "config", version, 1, token)
+
+
+def test_a_published_share_is_what_a_reader_of_the_file_finds(published: ShareFile) -> None:
+    assert published.deliver(share(7)) == "share 5% read back"
+    found = json.loads(published.path.read_text())
+    assert (found["share"], found["percent"], found["token"]) == (5000, "5%", 7)
+    assert (found["baseline"], found["candidate"]) == ("v1", "v3")
+
+
+def test_a_late_message_never_brings_the_candidate_back(published: ShareFile) -> None:
+    published.deliver(share(9, 0))
+    assert "later decision stays" in published.deliver(share(8, 50_000))
+    assert json.loads(published.path.read_text())["share"] == 0
+
+
+def test_the_same_effect_again_changes_nothing(published: ShareFile) -> None:
+    published.deliver(share(7))
+    before = published.path.stat().st_mtime_ns
+    assert published.deliver(share(7)) == "share 5% read back"
+    assert published.path.stat().st_mtime_ns == before
+
+
+def test_a_damaged_share_file_is_replaced(published: ShareFile) -> None:
+    published.deliver(share(7))
+    published.path.write_text("{half")
+    assert published.deliver(share(8, 0)) == "share 0% read back"
+
+
+def test_a_file_of_another_rollout_is_left_alone(published: ShareFile) -> None:
+    published.deliver(share(7))
+    other = ShareFile(published.path, "another", "v1", "v2")
+    with pytest.raises(EffectError, match="belongs to the rollout signal"):
+        other.deliver(share(99))
+
+
+@pytest.mark.parametrize(("there", "said"), [(5000, "share 5%, not 0%"), (None, "no published")])
+def test_verified_is_only_what_is_read_back(
+    published: ShareFile, there: int | None, said: str
+) -> None:
+    if there is not None:
+        published.deliver(share(7, there))
+    with pytest.raises(EffectError, match=said):
+        published.deliver(Verify("r/9/0", "share", Share(0)))
+    published.deliver(share(8, 0))
+    assert published.deliver(Verify("r/9/0", "share", Share(0))) == "share 0% read back"
+
+
+def test_a_place_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    target = ShareFile(tmp_path / "file" / "share.json", "signal", "v1", "v3")
+    with pytest.raises(EffectError, match=r"share\.json"):
+        target.deliver(share(1))
+
+
+def test_the_effective_configuration_is_the_versions_file_byte_for_byte(
+    config: ConfigFile, tmp_path: Path
+) -> None:
+    said = config.deliver(activate("v3", 5))
+    assert config.path.read_bytes() == (tmp_path / "v3.json").read_bytes()
+    assert said.startswith("configuration of v3 read back")
+    config.deliver(activate("v1", 6))
+    assert config.path.read_bytes() == (tmp_path / "v1.json").read_bytes()
+
+
+def test_a_late_activation_changes_nothing(config: ConfigFile) -> None:
+    config.deliver(activate("v1", 6))
+    assert "later decision stays" in config.deliver(activate("v3", 5))
+    assert config.path.read_bytes() == b'{"old": 1}\r\n'
+
+
+def test_a_configuration_that_somebody_edited_is_put_right_when_delivered_again(
+    config: ConfigFile,
+) -> None:
+    config.deliver(activate("v3", 5))
+    config.path.write_text("edited")
+    config.deliver(activate("v3", 5))
+    assert config.path.read_bytes() == b'{"new": 3}'
+
+
+def test_a_version_whose_file_is_gone_is_an_error(config: ConfigFile, tmp_path: Path) -> None:
+    (tmp_path / "v3.json").unlink()
+    with pytest.raises(EffectError, match="No such file"):
+        config.deliver(activate("v3", 5))
+
+
+def test_an_alert_is_one_line_and_the_same_alert_none(tmp_path: Path) -> None:
+    log = AlertLog(tmp_path / "alerts.jsonl")
+    alert = Alert("r/1/0", Severity.HIGH, "rollback", "back to v1", ("loss",))
+    assert [log.deliver(alert), log.deliver(alert)] == ["told", "told before"]
+    log.deliver(Alert("r/1/01", Severity.LOW, "stage", 'quotes " and\nlines'))
+    lines = [json.loads(line) for line in log.path.read_text().splitlines()]
+    assert [line["key"] for line in lines] == ["r/1/0", "r/1/01"]
+    assert lines[0]["severity"] == "high"
+
+
+def test_a_line_torn_by_a_crash_does_not_spoil_the_next(tmp_path: Path) -> None:
+    log = AlertLog(tmp_path / "alerts.jsonl")
+    log.path.write_bytes(b'{"key":"r/1/0","sev')
+    log.deliver(Alert("r/2/0", Severity.LOW, "stage", "on"))
+    assert json.loads(log.path.read_text().splitlines()[1])["key"] == "r/2/0"
+
+
+@pytest.mark.parametrize(
+    ("make", "effect"),
+    [
+        (lambda p: ShareFile(p, "r", "a", "b"), activate("v1", 1)),
+        (lambda p: ConfigFile(p, {}), share(1)),
+        (AlertLog, share(1)),
+    ],
+)
+def test_an_effect_for_somebody_else_is_refused(
+    tmp_path: Path, make: Callable[[Path], ShareFile], effect: Effect
+) -> None:
+    with pytest.raises(EffectError, match="takes no"):
+        make(tmp_path / "x").deliver(effect)
+
+
+def test_a_policy_that_publishes_nothing_has_a_share_file_in_the_state_directory(
+    tmp_path: Path,
+) -> None:
+    policy = load_text(POLICY, tmp_path / "p.yaml", {}).policy
+    assert policy is not None
+    targets = open_targets(policy, tmp_path, tmp_path / "state")
+    assert sorted(targets) == ["alerts", "share"]
+    targets["share"].deliver(share(1))
+    assert (tmp_path / "state" / "shares" / "signal.json").exists()
+
+
+def test_targets_have_the_names_and_places_of_the_policy(tmp_path: Path) -> None:
+    text = POLICY.replace("baseline: v1", "baseline: {version: v1, config: a.json}").replace(
+        "candidate: v3", "candidate: {version: v3, config: b.json}"
+    )
+    text += (
+        "publish: {router: {type: file, path: live/s.json}, settings: {type: config, path: c}}\n"
+    )
+    policy = load_text(text, tmp_path / "p.yaml", {}).policy
+    assert policy is not None
+    targets = open_targets(policy, tmp_path, tmp_path / "state")
+    assert sorted(targets) == ["alerts", "router", "settings"]
+    (tmp_path / "b.json").write_text("b")
+    targets["settings"].deliver(activate("v3", 1))
+    assert (tmp_path / "c").read_text() == "b"
