@@ -1,1 +1,17 @@
 """The main job on real market data, end to end: what `rollout demo` shows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FOLDER = Path(".rollout") / "demo"
+
+
+def run_demo(console: "Console", folder: Path = FOLDER) -> int:
+    """Both acts and what came of them. Returns 0 when the first rollout completed, the second was
+    rolled back to 0%, and both journals are whole; else 1."""
+    from controller.demo.programme import perform
+
+    return perform(console, folder)

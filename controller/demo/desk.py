@@ -6,15 +6,17 @@ desk measures is real: the prices are, the profit follows from them less the cos
 and the latency is the time that the algorithm took on this machine.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
+from pathlib import Path
 from time import perf_counter
 
 from controller.core.share import WHOLE, Share
 from controller.demo.market import Bar
-from controller.demo.signals import Signal
+from controller.demo.signals import Crossover, ScaledMomentum, Signal
 
 CAPITAL = 1_000_000.0
 """US dollars, over all books."""
@@ -38,6 +40,13 @@ def add_target(position: float, target: float) -> float:
     return position + target
 
 
+ALGORITHMS: Mapping[str, Callable[..., Signal]] = {
+    "crossover": Crossover,
+    "momentum": ScaledMomentum,
+}
+HANDLERS: Mapping[str, Handler] = {"first": trade_to, "rewritten": add_target}
+
+
 @dataclass(slots=True)
 class Version:
     """A version at work: what it wants, how it trades, what it wanted at the last close."""
@@ -47,6 +56,13 @@ class Version:
     handler: Handler = trade_to
     target: float | None = None
     latency_ms: float = 0.0
+
+
+def load_version(path: Path) -> Version:
+    """The version that a configuration file describes."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    signal = ALGORITHMS[config["algorithm"]](**config["parameters"])
+    return Version(config["version"], signal, HANDLERS[config["orders"]])
 
 
 @dataclass(slots=True)
