@@ -136,7 +136,7 @@ Name = Annotated[
 ]
 Text = Annotated[str, Meta(min_length=1, max_length=2000)]
 Path = Annotated[str, Meta(min_length=1, max_length=1000)]
-ConditionText = Annotated[str, Meta(min_length=1, max_length=500, extra={"condition": True})]
+ConditionText = Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength": 500})]
 """A condition, such as `candidate.accuracy >= 85%`; parsed by `policy.condition`."""
 AggregationText = Annotated[str, Meta(min_length=1, max_length=200)]
 Query = Annotated[str, Meta(min_length=1, max_length=20_000)]
@@ -226,7 +226,7 @@ class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
     ] = None
     tables: Annotated[
         dict[Name, Path],
-        Meta(description="Table name: CSV, Parquet or JSON file, or SQLite `file.db:table`"),
+        Meta(description="Name of each table, and the CSV, Parquet or JSON file that it is"),
     ] = {}
     timeout: Annotated[
         Duration, Meta(description="How long one query may take before it counts as an error")
@@ -250,7 +250,7 @@ class Metric(Model, frozen=True, kw_only=True):
         Query | None,
         Meta(
             description="Of a sql source: a query that gives `value` and, if it knows them, "
-            "`samples` and `at`; $version, $since and $now are filled in",
+            "`samples` and `as_of`; $version, $since and $now are filled in",
         ),
     ] = None
     window: Annotated[
