@@ -197,6 +197,16 @@ class Store(Protocol):
         """Count a failed attempt and when to try again."""
         ...
 
+    def settle(
+        self,
+        at: datetime,
+        delivered: Sequence[tuple[str, str]],
+        failed: Sequence[tuple[str, str, datetime]],
+    ) -> None:
+        """`delivered` (key, detail) and `failed` (key, error, retry_at) of many, in one
+        transaction."""
+        ...
+
     def outbox(self, rollout: str) -> list[Delivery]:
         """Undelivered effects of one rollout."""
         ...

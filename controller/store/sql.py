@@ -186,6 +186,19 @@ class SqlStore:
         with self.database.write() as connection:
             outbox.postpone(connection, key, at, error, retry_at)
 
+    def settle(
+        self,
+        at: datetime,
+        delivered: Sequence[tuple[str, str]],
+        failed: Sequence[tuple[str, str, datetime]],
+    ) -> None:
+        """See `Store`."""
+        with self.database.write() as connection:
+            for key, detail in delivered:
+                outbox.settle(connection, key, at, detail)
+            for key, error, retry_at in failed:
+                outbox.postpone(connection, key, at, error, retry_at)
+
     def outbox(self, rollout: str) -> list[Delivery]:
         """See `Store`."""
         with self.database.read() as connection:

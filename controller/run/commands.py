@@ -1,0 +1,39 @@
+"""What people do to a rollout, with or without a controller running.
+
+A command is decided on and committed like every other event; then its own effects are carried
+out here and now, so that a rollback ordered by hand does not wait for anybody.
+"""
+
+from datetime import datetime
+
+from controller.core.decision import Decision
+from controller.core.event import Command
+from controller.core.state import State
+from controller.policy.load import LoadedPolicy
+from controller.run.dispatch import Dispatcher
+from controller.run.plans import Plans
+from controller.run.unit import handle
+from controller.store.base import Store
+
+
+def submit_command(
+    store: Store,
+    plans: Plans,
+    dispatcher: Dispatcher,
+    rollout: str,
+    command: Command,
+    now: datetime,
+) -> Decision:
+    """Decide on `command` at `now`, then deliver what waits in the rollout's outbox. A refused
+    command is a decision too (`refused` says why). Raises UnknownRollout, Contended, StoreError,
+    PolicyBroken and CalendarError; targets that fail are retried by the controller."""
+    decision = handle(store, plans.plan, rollout, command, now)
+    dispatcher.dispatch(now, rollout)
+    return decision
+
+
+def register(store: Store, plans: Plans, loaded: LoadedPolicy, now: datetime) -> bool:
+    """Make a policy's rollout known, as `pending`; False if there is one of that name already.
+    Raises PolicyBroken, CalendarError, StoreError."""
+    plan = plans.save(loaded, now).plan
+    return store.create(State(rollout=plan.rollout, policy=plan.digest), str(loaded.path))

@@ -1,0 +1,75 @@
+"""The unit of work: load, decide, commit. If somebody was faster, decide again from there.
+
+Commands of people, acknowledgements and edits take this way one by one; the round of ticks takes
+the same steps for all due rollouts together (`controller`).
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from controller.core.clocks import next_due
+from controller.core.decide import decide
+from controller.core.decision import Decision
+from controller.core.event import Command, Event, PolicyEdit, Tick
+from controller.core.plan import Plan
+from controller.core.state import State
+from controller.store.base import Commit, Store
+
+TRIES = 20
+"""How often a decision is made again because another one was committed first."""
+
+PlanOf = Callable[[str, datetime], Plan]
+"""The plan of a policy's hash, good at a time (`Plans.plan`)."""
+
+
+class UnknownRollout(Exception):
+    """There is no rollout of that name; the message says which there are."""
+
+
+class Contended(Exception):
+    """Others committed first, every time; nothing was written."""
+
+
+def handle(store: Store, plan_of: PlanOf, rollout: str, event: Event, now: datetime) -> Decision:
+    """Decide on `event` at `now` and make it durable. The decision may say `refused`; that is
+    journaled too. Raises UnknownRollout, Contended, StoreError, and what `plan_of` raises."""
+    for _ in range(TRIES):
+        row = store.rollout(rollout)
+        if row is None:
+            raise UnknownRollout(_no_such(store, rollout))
+        plan = plan_of(policy_for(event, row.state), now)
+        decision = decide(plan, row.state, event, now)
+        due = due_after(plan, row.state, row.next_due, event, decision, now)
+        if store.commit([Commit(row.state, event, decision, due)])[0]:
+            return decision
+    raise Contended(f"{rollout}: others were faster {TRIES} times in a row; try again")
+
+
+def policy_for(event: Event, state: State) -> str:
+    """The hash of the policy that decides on `event`: the new one where it brings one along."""
+    if isinstance(event, PolicyEdit) or (isinstance(event, Command) and event.name == "apply"):
+        return event.policy
+    return state.policy
+
+
+def due_after(
+    plan: Plan,
+    before: State,
+    was_due: datetime | None,
+    event: Event,
+    decision: Decision,
+    now: datetime,
+) -> datetime | None:
+    """When to look next. What happens between two looks does not put the next one off: a look
+    that is due already stays due."""
+    due = next_due(plan, decision.state, now)
+    scheduled = isinstance(event, Tick) and event.scheduled
+    restarted = decision.state.started_at != before.started_at
+    if due is None or was_due is None or scheduled or restarted:
+        return due
+    return min(due, was_due)
+
+
+def _no_such(store: Store, name: str) -> str:
+    names = ", ".join(row.state.rollout for row in store.rollouts()[:20])
+    return f"no rollout {name!r}; " + (f"there are: {names}" if names else "there is none yet")
