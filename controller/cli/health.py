@@ -1,0 +1,164 @@
+"""What `rollout doctor` looks at, each with its state and a remedy."""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from controller.run.settings import Settings
+
+SEEN_LATELY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One line."""
+
+    what: str
+    state: Literal["ok", "warn", "fail"]
+    detail: str
+    remedy: str = ""
+
+
+def examine(flags: Mapping[str, Any]) -> list[Found]:
+    """Everything, in the order in which it is needed."""
+    from controller.run.settings import SettingsError, describe, read_settings
+
+    found = list(_program())
+    try:
+        settings = read_settings(flags)
+        found += [
+            Found(f"setting {o.name}", "ok", f"{o.value} ({o.origin})") for o in describe(flags)
+        ]
+    except SettingsError as error:
+        found.append(Found("settings", "fail", str(error), "correct the place that it names"))
+        return found
+    found += _clock()
+    found += _store(settings)
+    found += _policies(settings)
+    return found
+
+
+def _program() -> Iterator[Found]:
+    from controller import __version__
+
+    version = platform.python_version()
+    yield Found("rollout", "ok", f"{__version__} on Python {version}, {sys.platform}")
+    try:
+        import duckdb
+
+        yield Found("extra sql", "ok", f"DuckDB {duckdb.__version__}")
+    except ImportError:
+        yield Found("extra sql", "warn", "DuckDB is not installed: no sql sources",
+                    "pip install 'rollout-controller[sql]'")  # fmt: skip
+
+
+def _clock() -> Iterator[Found]:
+    wall, steady = time.time(), time.monotonic()
+    drift = (time.time() - wall) - (time.monotonic() - steady)
+    state: Literal["ok", "warn"] = "ok" if abs(drift) < 0.5 else "warn"
+    at = datetime.now(UTC)
+    yield Found("clock", state, f"{at:%Y-%m-%d %H:%M:%S} UTC, local {at.astimezone():%H:%M %Z}")
+
+
+def _store(settings: "Settings") -> Iterator[Found]:
+    from controller.run.settings import without_password
+    from controller.store import open_store
+    from controller.store.base import StoreError
+
+    shown = without_password(settings.store)
+    if "://" not in settings.store and not Path(settings.store).exists():
+        place = Path(settings.store).absolute().parent
+        nearest = next(p for p in (place, *place.parents) if p.exists())
+        if not os.access(nearest, os.W_OK):
+            yield Found("store", "fail", f"{shown}: {nearest} cannot be written",
+                        "name another place: --state-dir DIR")  # fmt: skip
+        else:
+            yield Found("store", "ok", f"{shown}: not there yet, made at the first start")
+        return
+    try:
+        store = open_store(settings.store, create=False)
+    except StoreError as error:
+        yield Found("store", "fail", str(error), "see the words above")
+        return
+    try:
+        rows, beats = store.rollouts(), store.heartbeats()
+        store.beat("doctor", datetime.now(UTC), "looked")
+        yield Found("store", "ok", f"{shown}: {len(rows)} rollouts, can be written")
+        yield _heartbeat(beats)
+    except StoreError as error:
+        yield Found("store", "fail", str(error), "see the words above")
+    finally:
+        store.close()
+
+
+def _heartbeat(beats: list[tuple[str, datetime, str]]) -> Found:
+    running = [(owner, at) for owner, at, _ in beats if owner != "doctor"]
+    if not running:
+        return Found("controller", "warn", "none has been seen", "start one: rollout run")
+    owner, at = running[0]
+    ago = datetime.now(UTC) - at
+    if ago > SEEN_LATELY:
+        detail = f"{owner} was last seen {at:%Y-%m-%d %H:%M:%S} UTC"
+        return Found("controller", "warn", detail, "start one: rollout run")
+    return Found("controller", "ok", f"{owner} was seen {ago.total_seconds():.0f}s ago")
+
+
+def _policies(settings: "Settings") -> Iterator[Found]:
+    from controller.policy.load import load_policy
+
+    directory = settings.policies
+    if not directory.is_dir():
+        yield Found("policies", "warn", f"there is no directory {directory}", "rollout init")
+        return
+    for path in sorted(directory.glob("*.y*ml")):
+        if path.stem.endswith(".scenarios"):
+            continue
+        loaded = load_policy(path, os.environ)
+        if loaded.policy is None or not loaded.ok:
+            count = len(loaded.findings)
+            yield Found(f"policy {path.name}", "fail", f"{count} findings",
+                        f"rollout validate {path}")  # fmt: skip
+            continue
+        yield Found(f"policy {path.name}", "ok", f"rollout {loaded.policy.rollout}")
+        yield from _sources(loaded.policy, path)
+        yield from _targets(loaded.policy, path, settings.state_dir)
+
+
+def _sources(policy: Any, path: Path) -> Iterator[Found]:
+    from controller.policy.models import SqlSource as SqlModel
+    from controller.sources.base import SourceError
+    from controller.sources.sql import SqlSource
+
+    for name, model in policy.sources.items():
+        what = f"source {name}"
+        if isinstance(model, SqlModel):
+            try:
+                yield Found(what, "ok", SqlSource(name, model, path.parent).check())
+            except SourceError as error:
+                yield Found(what, "warn", str(error), "the rollout would see no data")
+        elif model.directory is None:
+            yield Found(what, "ok", "observations come in by call")
+        else:
+            place = path.parent / model.directory
+            there = "is there" if place.is_dir() else "is made when the rollout starts"
+            yield Found(what, "ok", f"watches {place}, which {there}")
+
+
+def _targets(policy: Any, path: Path, state_dir: Path) -> Iterator[Found]:
+    places = {name: path.parent / target.path for name, target in policy.publish.items()}
+    if not any(target.__class__.__name__ == "FilePublisher" for target in policy.publish.values()):
+        places["share"] = state_dir / "shares" / f"{policy.rollout}.json"
+    for name, place in places.items():
+        nearest = next(p for p in place.absolute().parents if p.exists())
+        if os.access(nearest, os.W_OK):
+            yield Found(f"target {name}", "ok", f"{place} can be written")
+        else:
+            yield Found(f"target {name}", "fail", f"{nearest} cannot be written",
+                        "give the controller the right to, or publish elsewhere")  # fmt: skip

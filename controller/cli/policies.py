@@ -1,0 +1,315 @@
+"""Working on policies: init, validate, plan, test, replay."""
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controller.cli.output import (
+    DatabaseOption,
+    Exit,
+    Format,
+    FormatOption,
+    StateOption,
+    Stop,
+    answer_in,
+    console,
+    emit,
+    now,
+    only_rollout,
+    plans_of,
+    say,
+    settings_from,
+    store_of,
+)
+
+if TYPE_CHECKING:
+    from controller.core.plan import Plan
+    from controller.policy.load import LoadedPolicy
+
+SUFFIXES = (".yaml", ".yml")
+SCENARIOS = ".scenarios"
+
+
+class Report(StrEnum):
+    """How findings are told."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+
+
+class Diagram(StrEnum):
+    """How the machine is drawn."""
+
+    MERMAID = "mermaid"
+    SVG = "svg"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (init, validate, plan, test, replay):
+        app.command()(command)
+
+
+# init -------------------------------------------------------------------------------------
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(help="Where the policy goes")] = Path("policies"),
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Write a commented policy and its scenarios to start from. Never overwrites.
+
+    Example: rollout init policies/
+    """
+    from controller.cli.starter import POLICY, SCENARIO_FILE
+
+    as_json = answer_in(form)
+    files = {
+        directory / "my-rollout.yaml": POLICY,
+        directory / "my-rollout.scenarios.yaml": SCENARIO_FILE,
+    }
+    there = [str(path) for path in files if path.exists()]
+    if there:
+        raise Stop(Exit.FAILED, f"{', '.join(there)} is there already", "name another directory")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for path, text in files.items():
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Stop(Exit.FAILED, f"{error.filename}: {error.strerror}") from error
+    if as_json:
+        emit({"written": [str(path) for path in files]})
+        return
+    for path in files:
+        say(f"wrote {path}")
+    say(f"next: rollout validate {directory} · rollout test {directory} · rollout plan "
+        f"{directory / 'my-rollout.yaml'}")  # fmt: skip
+
+
+# validate ---------------------------------------------------------------------------------
+
+
+def validate(
+    paths: Annotated[list[Path], typer.Argument(help="Policy files or directories of them")],
+    form: Annotated[Report, typer.Option("--format", help="text, json or sarif")] = Report.TEXT,
+) -> None:
+    """Check policies as a compiler checks code: each error with its place and what to do.
+
+    Examples: rollout validate policies/ · rollout validate my.yaml --format sarif
+    """
+    from controller.cli.render.findings import finding_data, finding_text, sarif
+    from controller.policy.load import load_policy
+
+    answer_in(Format.JSON if form is not Report.TEXT else Format.TEXT)
+    loaded = [load_policy(path, os.environ) for path in _policy_files(paths)]
+    findings = [finding for one in loaded for finding in one.findings]
+    if form is Report.SARIF:
+        emit(sarif(findings))
+    elif form is Report.JSON:
+        emit({
+            "policies": [{"path": str(p.path), "digest": p.digest, "ok": p.ok} for p in loaded],
+            "findings": [finding_data(finding) for finding in findings],
+        })  # fmt: skip
+    else:
+        for one in loaded:
+            lines = one.text.split("\n")
+            for finding in one.findings:
+                say(finding_text(finding, lines))
+        bad = sum(not one.ok for one in loaded)
+        good = len(loaded) - bad
+        say(f"{good} of {_count(len(loaded), 'policy', 'policies')} fine" +
+            (f", {_count(len(findings), 'finding', 'findings')}" if findings else ""))  # fmt: skip
+    if not all(one.ok for one in loaded):
+        raise SystemExit(int(Exit.FAILED))
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _policy_files(paths: list[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(_policies_in(path)) if path.is_dir() else [path]
+    if not found:
+        raise Stop(Exit.USAGE, "no policy files there", "policies end in .yaml")
+    return found
+
+
+def _policies_in(directory: Path) -> Iterator[Path]:
+    for path in directory.rglob("*"):
+        if path.suffix in SUFFIXES and not path.stem.endswith(SCENARIOS) and path.is_file():
+            yield path
+
+
+# plan -------------------------------------------------------------------------------------
+
+
+def plan(
+    policy: Annotated[Path, typer.Argument(help="A policy file")],
+    diagram: Annotated[
+        Diagram | None, typer.Option("--diagram", help="Draw the machine instead")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", help="Begin at: 2026-03-02T14:30Z [default: now]")
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """What will happen: stages, gates, triggers, the way back, earliest and latest end.
+
+    Examples: rollout plan my.yaml · rollout plan my.yaml --diagram svg > machine.svg
+    """
+    as_json = answer_in(form)
+    begin = _time(start) if start else now()
+    compiled = _compiled(policy, begin)
+    if diagram is not None:
+        from controller.core import draw
+
+        drawn = draw.svg if diagram is Diagram.SVG else draw.mermaid
+        sys.stdout.write(drawn(compiled.machine))
+    elif as_json:
+        emit(_plan_data(compiled))
+    else:
+        from controller.cli.render.plan import plan_text
+
+        sys.stdout.write(plan_text(compiled, begin))
+
+
+def _plan_data(compiled: "Plan") -> dict[str, Any]:
+    steps = [
+        {"name": s.name, "stage": s.stage, "share": s.share, "mirror": s.mirror,
+         "hold_ms": s.hold_ms, "deadline_ms": s.deadline_ms, "then": s.deadline_then,
+         "needs": [check.rule for check in s.checks],
+         "approval": s.approval and s.approval.by}
+        for s in compiled.steps
+    ]  # fmt: skip
+    triggers = [
+        {"name": t.name, "when": t.rule, "severity": t.severity.word, "then": t.then,
+         "hard": t.hard}
+        for t in compiled.triggers
+    ]  # fmt: skip
+    edges = [
+        {"trigger": e.trigger, "from": e.source, "to": e.destination, "guards": e.guards}
+        for e in compiled.machine.edges
+    ]
+    return {
+        "rollout": compiled.rollout, "policy": compiled.digest, "steps": steps,
+        "triggers": triggers, "rollback": compiled.rollback.steps,
+        "states": compiled.machine.states, "edges": edges,
+    }  # fmt: skip
+
+
+def _compiled(path: Path, at: datetime) -> "Plan":
+    from controller.core.compiler import compile_plan
+    from controller.policy.load import load_policy
+    from controller.run.calendars import CalendarError, Calendars
+
+    loaded: LoadedPolicy = load_policy(path, os.environ)
+    if loaded.policy is None or not loaded.ok:
+        problems = "\n".join(str(finding) for finding in loaded.findings)
+        raise Stop(Exit.FAILED, f"the policy has errors\n{problems}")
+    try:
+        calendar = Calendars().span(loaded.policy.schedule.calendar, at).calendar
+    except CalendarError as error:
+        raise Stop(Exit.FAILED, str(error)) from error
+    return compile_plan(loaded.policy, loaded.gates, loaded.guards, loaded.digest, calendar)
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(Exit.USAGE, f"{text!r} is not a time", "write 2026-03-02T14:30Z") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# test -------------------------------------------------------------------------------------
+
+
+class Mode(StrEnum):
+    """What runs a scenario."""
+
+    PURE = "pure"
+    LIVE = "live"
+
+
+def test(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Scenario files, policies, or directories")
+    ] = None,
+    select: Annotated[str, typer.Option("-k", help="Only scenarios whose name or tag has it")] = "",
+    mode: Annotated[
+        Mode, typer.Option("--mode", help="pure: the core alone; live: real scheduler and store")
+    ] = Mode.PURE,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Write a JUnit file as well")
+    ] = None,
+    record: Annotated[
+        str | None, typer.Option("--record", help="Write a scenario of this rollout's journal")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where the recorded scenario goes")
+    ] = None,
+    database: DatabaseOption = None,
+    state_dir: StateOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Run scenario files in frozen time: what the policy does, when, and why.
+
+    Examples: rollout test policies/ · rollout test -k origin-31 · rollout test --record ifd-v3
+    """
+    as_json = answer_in(form)
+    if record is not None:
+        _record(record, output, database, state_dir)
+        return
+    from controller.cli.testing import run_tests
+
+    failed = run_tests(paths or [Path("policies")], select, mode.value, junit, as_json=as_json)
+    if failed:
+        raise SystemExit(int(Exit.FAILED))
+
+
+def _record(name: str, output: Path | None, database: str | None, state_dir: Path | None) -> None:
+    from controller.replay.record import record_scenario
+
+    settings = settings_from(database=database, state_dir=state_dir)
+    with store_of(settings) as store:
+        chosen = only_rollout(store, name)
+        text = record_scenario(store, plans_of(store).plan, chosen)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    if output.exists():
+        raise Stop(Exit.FAILED, f"{output} is there already", "name another file")
+    output.write_text(text, encoding="utf-8")
+    say(f"wrote {output}; run it: rollout test {output}")
+
+
+# replay -----------------------------------------------------------------------------------
+
+
+def replay(
+    policy: Annotated[Path, typer.Argument(help="A policy file")],
+    history: Annotated[
+        Path, typer.Option("--history", help="Observations: CSV, JSON Lines or Parquet")
+    ],
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Run the same machine over recorded observations: what would have happened, and when.
+
+    Example: rollout replay policies/ifd-v3.yaml --history signals.csv
+    """
+    as_json = answer_in(form)
+    from controller.cli.replaying import replay_file
+
+    out = console()
+    code = replay_file(_compiled, policy, history, out, as_json=as_json)
+    if code:
+        raise SystemExit(code)

@@ -1,0 +1,1 @@
+"""From data to text and pictures for people; pure, no decision in it."""

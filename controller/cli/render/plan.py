@@ -1,0 +1,102 @@
+"""What a policy will do, in words."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from controller.cli.render import words
+from controller.core.assess import span
+from controller.core.calendar import milliseconds
+from controller.core.plan import Plan, Step, TriggerPlan
+from controller.core.share import percent_text
+
+
+def plan_text(plan: Plan, start: datetime | None) -> str:
+    """Stages, triggers, the way back, and how soon and how late it can be done."""
+    return "\n".join(_lines(plan, start)) + "\n"
+
+
+def _lines(plan: Plan, start: datetime | None) -> Iterator[str]:
+    owner = f", owned by {plan.owner}" if plan.owner else ""
+    yield f"{plan.rollout}: {plan.baseline.name} to {plan.candidate.name}{owner}"
+    tick = span(milliseconds(plan.tick))
+    yield f"looked at every {tick}; time counts while {plan.calendar.name} is open"
+    for window in plan.freeze:
+        begins = words.moment(window.start, local=False)
+        ends = words.moment(window.end, local=False)
+        yield f"nothing advances from {begins} to {ends} ({window.name})"
+    yield ""
+    yield "Forward"
+    for number, step in enumerate(plan.steps, 1):
+        yield from _step(number, step)
+    yield ""
+    yield "Back, whatever else is going on"
+    for trigger in sorted(plan.triggers, key=lambda t: -t.severity):
+        yield from _trigger(trigger)
+    yield from _way_back(plan)
+    yield ""
+    yield from _times(plan, start)
+
+
+def _step(number: int, step: Step) -> Iterator[str]:
+    mirror = ", the candidate mirrored" if step.mirror else ""
+    share = percent_text(step.share)
+    yield f"  {number}. {step.name}: {share}{mirror}, at least {span(step.hold_ms)}"
+    for check in step.checks:
+        yield f"       needs {check.rule}"
+    if step.frozen_baseline:
+        yield "       compared with the baseline as last measured while it had traffic"
+    if step.approval:
+        approval = step.approval
+        yield (
+            f"       needs approval by {approval.by} within {span(approval.within_ms)}, "
+            f"else {approval.otherwise}"
+        )
+    if step.deadline_ms:
+        yield f"       done within {span(step.deadline_ms)}, else {step.deadline_then}"
+
+
+def _trigger(trigger: TriggerPlan) -> Iterator[str]:
+    confirm = trigger.confirm
+    needs = []
+    if confirm.n == 0:
+        needs.append(f"{confirm.k} times in total")
+    elif confirm.k > 1:
+        in_a_row = confirm.k == confirm.n
+        needs.append(f"{confirm.k} in a row" if in_a_row else f"{confirm.k} of {confirm.n}")
+    if trigger.for_ms:
+        needs.append(f"for {span(trigger.for_ms)}")
+    if trigger.hard:
+        needs.append("at once, between ticks too")
+    then = trigger.then
+    if trigger.escalate_ms is not None:
+        then += f", rollback after {span(trigger.escalate_ms)}"
+    how = f" ({', '.join(needs)})" if needs else ""
+    yield f"  {trigger.severity.word:8} {trigger.name}: {trigger.rule}{how} -> {then}"
+
+
+def _way_back(plan: Plan) -> Iterator[str]:
+    back = plan.rollback
+    yield f"  steps: {', then '.join(back.steps)}; each within {_delta(back.deadline)}"
+    yield f"  verified after {_delta(back.verify_after)}"
+    yield (
+        f"  started again from {back.restart} after {_delta(back.cooldown)}; locked after more "
+        f"than {back.lock_after} in {_delta(back.lock_per)}"
+    )
+
+
+def _times(plan: Plan, start: datetime | None) -> Iterator[str]:
+    earliest = sum(step.hold_ms for step in plan.steps)
+    latest = sum(
+        max(step.deadline_ms, step.hold_ms) + (step.approval.within_ms if step.approval else 0)
+        for step in plan.steps
+    )
+    yield f"Done after {span(earliest)} of open time at the earliest, {span(latest)} at the latest"
+    if start is not None:
+        begin = words.moment(start, local=False)
+        first = words.moment(plan.calendar.after_open_ms(start, earliest), local=False)
+        last = words.moment(plan.calendar.after_open_ms(start, latest), local=False)
+        yield f"Started {begin}: completed {first} at the earliest, {last} at the latest"
+
+
+def _delta(delta: timedelta) -> str:
+    return span(milliseconds(delta))

@@ -1,0 +1,187 @@
+"""One screen: where a rollout is, how it does, what it waits for, what happened last."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from controller.cli.render import words
+from controller.cli.render.rules import rules_table
+from controller.core.assess import span
+from controller.core.calendar import milliseconds
+from controller.core.decision import Explanation
+from controller.core.plan import Plan
+from controller.core.share import percent_text
+from controller.core.state import COMPLETED, PENDING, State, stage_step
+from controller.store.base import Delivery
+
+GOOD, BAD, BUSY = "green", "red", "cyan"
+WAY_BACK = ("rolling_back", "partial", "cooldown", "rolled_back", "locked")
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One line of history."""
+
+    at: datetime
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that the screen shows of one rollout."""
+
+    state: State
+    plan: Plan
+    now: datetime
+    told: Explanation | None = None
+    looked_at: datetime | None = None
+    history: tuple[Happened, ...] = ()
+    waiting: tuple[Delivery, ...] = ()
+    heartbeat: datetime | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def fleet(views: list[View]) -> RenderableType:
+    """All rollouts, one line each."""
+    table = Table(box=None, pad_edge=False, header_style="bold dim")
+    for column in ("rollout", "state", "share", "", "dwell", "waits for"):
+        table.add_column(column, overflow="fold")
+    for view in views:
+        step = view.plan.step(view.state.name)
+        dwell = f"{span(view.state.dwell_ms)} of {span(step.hold_ms)}" if step else ""
+        blocked = view.told.blockers[0] if view.told and view.told.blockers else ""
+        table.add_row(
+            Text(view.state.rollout, style="bold"),
+            Text(view.state.name, style=state_style(view.state.name)),
+            percent_text(view.state.share),
+            words.bar(view.state.share / 100_000, 10),
+            dwell,
+            blocked or _rest(view.state.name),
+        )
+    return table
+
+
+def screen(view: View, *, local: bool) -> RenderableType:
+    """One rollout."""
+    parts: list[RenderableType] = [_header(view, local=local)]
+    parts += [Text(f"! {warning}", style="bold yellow") for warning in view.warnings]
+    parts += [Text(), _tree(view)]
+    if view.told is not None:
+        parts += [Text(), *(Text(f"  {words.clock(clock)}") for clock in view.told.clocks)]
+    if view.told is not None and (view.told.checks or view.told.triggers):
+        age = span(milliseconds(view.now - view.looked_at)) if view.looked_at else "?"
+        parts += [Rule(f"measured {age} ago", align="left", style="dim"), rules_table(view.told)]
+    parts += _waits(view)
+    parts += _history(view, local=local)
+    return Group(*parts)
+
+
+def state_style(name: str) -> str:
+    """Colour of a state."""
+    if name == COMPLETED:
+        return GOOD
+    if name.partition(".")[0] in WAY_BACK:
+        return BAD
+    if name.endswith((".held", ".paused", ".approval")):
+        return "yellow"
+    return "dim" if name == PENDING else BUSY
+
+
+def _header(view: View, *, local: bool) -> RenderableType:
+    state, plan = view.state, view.plan
+    table = Table.grid(padding=(0, 2))
+    table.add_row(
+        Text(state.rollout, style="bold"),
+        Text(f"{plan.baseline.name} → {plan.candidate.name}"),
+        Text(state.name, style=f"bold {state_style(state.name)}"),
+        Text(f"{words.bar(state.share / 100_000)} {percent_text(state.share)}"),
+    )
+    since = words.moment(state.step_since, local=local) if state.step_since else "not started"
+    beat = (
+        f"controller seen {span(milliseconds(view.now - view.heartbeat))} ago"
+        if view.heartbeat
+        else "no controller has been seen"
+    )
+    line = f"since {since} · epoch {state.epoch} · decision {state.seq} · {beat}"
+    return Group(table, Text(line, style="dim"))
+
+
+def _tree(view: View) -> RenderableType:
+    """The way forward, with a mark at where it is."""
+    here = stage_step(view.state.name)
+    names = [step.name for step in view.plan.steps]
+    at = names.index(here) if here in names else len(names) if here == COMPLETED else -1
+    lines = []
+    for index, step in enumerate(view.plan.steps):
+        mark, tone = (
+            ("✓", GOOD) if index < at else ("●", "bold cyan") if index == at else ("○", "dim")
+        )
+        share = percent_text(step.share) + (" mirror" if step.mirror else "")
+        needs = f"hold {span(step.hold_ms)}"
+        if step.checks:
+            needs += f", {len(step.checks)} checks"
+        if step.approval:
+            needs += f", approval by {step.approval.by}"
+        side = view.state.name.partition(".")[2] if index == at else ""
+        lines.append(
+            Text.assemble(
+                (f"  {mark} {step.name:14}", tone), f"{share:>12}  ", (needs, "dim"),
+                (f"  {side}" if side else "", "bold yellow"),
+            )
+        )  # fmt: skip
+    if here in WAY_BACK:
+        lines.append(Text(f"  ◄ {view.state.name}", style=f"bold {BAD}"))
+    return Group(*lines)
+
+
+def _waits(view: View) -> list[RenderableType]:
+    if view.told is not None and view.told.blockers:
+        title = "to advance" + (f" to {view.told.next_state}" if view.told.next_state else "")
+        return [
+            Rule(title, align="left", style="dim"),
+            *(Text(f"  · {blocker}") for blocker in view.told.blockers),
+        ]
+    rest = _rest(view.state.name)
+    return [Text(), Text(f"  {rest}")] if rest else []
+
+
+def _rest(name: str) -> str:
+    return {
+        PENDING: "waits for `rollout start`",
+        COMPLETED: "done: the candidate is in charge",
+        "rolled_back": "the baseline is in charge; `rollout start` begins again",
+        "locked": "the baseline is in charge; `rollout reset` unlocks",
+        "partial": "rolled back in part: see what is not acknowledged, then `rollout reset`",
+    }.get(name, "")
+
+
+def _history(view: View, *, local: bool) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    if view.waiting:
+        parts.append(Rule("not acknowledged yet", align="left", style="dim"))
+        for delivery in view.waiting:
+            kind = type(delivery.effect).__name__
+            error = f": {delivery.last_error}" if delivery.last_error else ""
+            line = f"  {kind} {delivery.effect.key}, {delivery.attempts} attempts{error}"
+            parts.append(Text(line, style="yellow" if delivery.attempts else ""))
+    if view.history:
+        parts.append(Rule("last moves", align="left", style="dim"))
+        table = Table.grid(padding=(0, 2))
+        for happened in view.history:
+            table.add_row(
+                Text(f"  {words.moment(happened.at, local=local)}", style="dim"),
+                Text(happened.what, style="bold"),
+                Text(happened.why),
+            )
+        parts.append(table)
+    return parts
+
+
+def stale_after(plan: Plan) -> timedelta:
+    """Without a decision for this long, what is on the screen is old."""
+    return max(3 * plan.tick, timedelta(seconds=10))

@@ -1,0 +1,378 @@
+"""Looking at rollouts: status, explain, audit."""
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controller.cli.output import (
+    DatabaseOption,
+    Exit,
+    Format,
+    FormatOption,
+    StateOption,
+    Stop,
+    answer_in,
+    console,
+    emit,
+    emit_line,
+    now,
+    only_rollout,
+    plans_of,
+    settings_from,
+    store_of,
+)
+from controller.cli.people import NameArgument
+
+if TYPE_CHECKING:
+    from controller.cli.render.status import View
+    from controller.run.plans import Plans
+    from controller.store.base import Entry, Rollout, Store
+
+MOVES_SHOWN = 6
+ENTRIES_SEARCHED = 20_000
+"""How far back `status` looks for moves."""
+JOURNAL_PAGE = 50
+REFRESH_SECONDS = 1.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(status)
+    app.command()(explain)
+    audit = typer.Typer(help="The journal: verify its chain of hashes, or read it.")
+    audit.callback(invoke_without_command=True)(_audit)
+    audit.command("verify")(audit_verify)
+    audit.command("show")(audit_show)
+    app.add_typer(audit, name="audit")
+
+
+# Status -----------------------------------------------------------------------------------
+
+
+def status(
+    name: NameArgument = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and follow it live")] = False,
+    database: DatabaseOption = None,
+    state_dir: StateOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Where rollouts are, how they do, and what they wait for.
+
+    Examples: rollout status · rollout status ifd-v3 --watch
+    """
+    as_json = answer_in(form)
+    settings = settings_from(database=database, state_dir=state_dir)
+    with store_of(settings) as store:
+        plans = plans_of(store)
+        if name is not None:
+            only_rollout(store, name)
+        if watch:
+            _watch(store, plans, name, as_json=as_json)
+            return
+        views = _views(store, plans, name)
+        if as_json:
+            found = [_as_data(view) for view in views]
+            emit(found[0] if name is not None else found)
+        else:
+            console().print(_picture(views, one=name is not None))
+
+
+def _watch(store: "Store", plans: "Plans", name: str | None, *, as_json: bool) -> None:
+    """Follow until interrupted."""
+    from threading import Event
+
+    pause = Event()
+    try:
+        if as_json:
+            seen: list[dict[str, Any]] = []
+            while True:
+                found = [_as_data(view) for view in _views(store, plans, name)]
+                if found != seen:
+                    emit_line(found)
+                    seen = found
+                pause.wait(REFRESH_SECONDS)
+        from rich.live import Live
+
+        out = console()
+        with Live(console=out, screen=out.is_terminal, auto_refresh=False) as live:
+            while True:
+                views = _views(store, plans, name)
+                live.update(_picture(views, one=name is not None), refresh=True)
+                pause.wait(REFRESH_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def _picture(views: list["View"], *, one: bool) -> Any:
+    from controller.cli.render.status import fleet, screen
+
+    if not views:
+        return "no rollouts yet: `rollout start POLICY` begins one"
+    if one or len(views) == 1:
+        return screen(views[0], local=sys.stdout.isatty())
+    return fleet(views)
+
+
+def _views(store: "Store", plans: "Plans", name: str | None) -> list["View"]:
+    rows = store.rollouts()
+    beats = store.heartbeats()
+    beat = beats[0][1] if beats else None
+    return [
+        _view(store, plans, row, beat) for row in rows if name is None or row.state.rollout == name
+    ]
+
+
+def _view(store: "Store", plans: "Plans", row: "Rollout", beat: datetime | None) -> "View":
+    from controller.cli.render.status import View, stale_after
+    from controller.run.recall import NothingThere, recall
+
+    at = now()
+    state, plan = row.state, plans.plan(row.state.policy, at)
+    told = looked_at = None
+    try:
+        found = recall(store, plans.plan, state.rollout, ticks_only=True)
+        # What was measured in another state says nothing of this one.
+        if found.decision.state.name == state.name or plan.step(state.name) is None:
+            told, looked_at = found.decision.explanation, found.entry.at
+    except NothingThere:
+        told = None
+    if plan.step(state.name) is None:
+        last = recall_last(store, plans, state.rollout)
+        told = last
+    warnings = []
+    if row.next_due is not None and at - row.next_due > stale_after(plan):
+        late = int((at - row.next_due).total_seconds())
+        warnings.append(f"no controller looks at it: due for {late}s. Is `rollout run` running?")
+    return View(
+        state=state,
+        plan=plan,
+        now=at,
+        told=told,
+        looked_at=looked_at,
+        history=tuple(_moves(store, state.rollout)),
+        waiting=tuple(store.outbox(state.rollout)),
+        heartbeat=beat,
+        warnings=tuple(warnings),
+    )
+
+
+def recall_last(store: "Store", plans: "Plans", rollout: str) -> Any:
+    """Explanation of the last decision of any kind; None before the first."""
+    from controller.run.recall import NothingThere, recall
+
+    try:
+        return recall(store, plans.plan, rollout).decision.explanation
+    except NothingThere:
+        return None
+
+
+def _moves(store: "Store", rollout: str) -> list[Any]:
+    """The last moves, newest first."""
+    from collections import deque
+
+    from controller.cli.render.status import Happened
+
+    last: deque[Happened] = deque(maxlen=MOVES_SHOWN)
+    head = store.head(rollout)
+    newest = head.seq if head is not None else 0
+    for entry in store.journal(rollout, after=max(0, newest - ENTRIES_SEARCHED)):
+        if entry.move or entry.refused:
+            what = entry.state.name if entry.state is not None else entry.move
+            why = entry.refused or "; ".join(entry.reasons)
+            last.append(Happened(entry.at, "refused" if entry.refused else what, why))
+    return list(reversed(last))
+
+
+def _as_data(view: "View") -> dict[str, Any]:
+    from controller.core.share import percent_text
+
+    state = view.state
+    return {
+        "rollout": state.rollout,
+        "state": state.name,
+        "share": percent_text(state.share),
+        "baseline": view.plan.baseline.name,
+        "candidate": view.plan.candidate.name,
+        "epoch": state.epoch,
+        "seq": state.seq,
+        "since": state.step_since,
+        "reasons": state.reasons,
+        "policy": state.policy,
+        "explanation": view.told,
+        "measured_at": view.looked_at,
+        "undelivered": [
+            {"effect": d.effect, "attempts": d.attempts, "error": d.last_error}
+            for d in view.waiting
+        ],
+        "controller_seen": view.heartbeat,
+        "warnings": view.warnings,
+    }
+
+
+# Explain ----------------------------------------------------------------------------------
+
+
+def explain(
+    name: NameArgument = None,
+    seq: Annotated[int | None, typer.Option("--seq", help="Number of the decision")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="The decision at a time: 2026-03-02T15:30Z")
+    ] = None,
+    database: DatabaseOption = None,
+    state_dir: StateOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Why: the rule, the values, the limits, how far from them, and what would move it.
+
+    The decision is taken again from the journal, so what is shown is what was decided.
+    Examples: rollout explain ifd-v3 · rollout explain ifd-v3 --at 2026-03-02T15:30Z
+    """
+    as_json = answer_in(form)
+    settings = settings_from(database=database, state_dir=state_dir)
+    with store_of(settings) as store:
+        from controller.cli.render.explain import explain_screen
+        from controller.run.recall import NothingThere, recall
+
+        plans = plans_of(store)
+        chosen = only_rollout(store, name)
+        moment = _moment(at)
+        try:
+            newest = seq is None and moment is None
+            ticks = newest and _is_live(store, chosen)
+            found = recall(store, plans.plan, chosen, seq=seq, at=moment, ticks_only=ticks)
+        except NothingThere as error:
+            raise Stop(Exit.FAILED, str(error)) from error
+        entry, decision = found.entry, found.decision
+        if as_json:
+            emit({
+                "rollout": chosen, "seq": entry.seq, "at": entry.at, "event": entry.event,
+                "before": found.before.name, "after": decision.state.name, "move": decision.move,
+                "share": decision.state.share, "reasons": decision.reasons,
+                "refused": decision.refused, "effects": decision.effects,
+                "explanation": decision.explanation, "policy": entry.policy, "hash": entry.hash,
+            })  # fmt: skip
+        else:
+            local = sys.stdout.isatty()
+            console().print(
+                explain_screen(entry.seq, entry.event, found.before, decision, local=local)
+            )
+
+
+def _is_live(store: "Store", name: str) -> bool:
+    """Whether ticks say more than what came last."""
+    row = store.rollout(name)
+    return row is not None and row.next_due is not None and row.state.share > 0
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(Exit.USAGE, f"{text!r} is not a time", "write 2026-03-02T15:30Z") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# Audit ------------------------------------------------------------------------------------
+
+
+def _audit(context: typer.Context) -> None:
+    """The journal: every decision and who asked for it, chained by hashes.
+
+    `rollout audit` alone verifies everything.
+    """
+    if context.invoked_subcommand is None:
+        audit_verify()
+
+
+def audit_verify(
+    name: NameArgument = None,
+    database: DatabaseOption = None,
+    state_dir: StateOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Recompute every hash and take every decision again. Exit 1 at the first difference.
+
+    Example: rollout audit verify ifd-v3
+    """
+    from controller.core.decide import decide
+    from controller.store.audit import verify, verify_observations
+
+    as_json = answer_in(form)
+    settings = settings_from(database=database, state_dir=state_dir)
+    with store_of(settings) as store:
+        plans = plans_of(store)
+        names = [row.state.rollout for row in store.rollouts()]
+        chosen = names if name is None else [only_rollout(store, name)]
+        reports = [
+            verify(store, rollout, decide, lambda digest: plans.plan(digest, now()))
+            for rollout in chosen
+        ]
+        if name is None:
+            reports += [verify_observations(store, s) for s in store.observation_sources()]
+    if as_json:
+        emit([{"chain": r.chain, "links": r.links, "decided_again": r.folded, "hash": r.hash,
+               "whole": r.whole, "problem": r.broken} for r in reports])  # fmt: skip
+    else:
+        for report in reports:
+            sys.stdout.write(f"{'ok  ' if report.whole else 'FAIL'} {report}\n")
+        if not reports:
+            sys.stdout.write("nothing to verify yet\n")
+    if not all(report.whole for report in reports):
+        raise SystemExit(int(Exit.FAILED))
+
+
+def audit_show(
+    name: NameArgument = None,
+    since: Annotated[int, typer.Option("--since", help="Only after this decision number")] = 0,
+    last: Annotated[int, typer.Option("--last", help="At most so many, the newest")] = JOURNAL_PAGE,
+    moves: Annotated[bool, typer.Option("--moves", help="Only what moved or was refused")] = False,
+    database: DatabaseOption = None,
+    state_dir: StateOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Read the journal: time, number, what happened, what came of it, who.
+
+    Example: rollout audit show ifd-v3 --moves
+    """
+    from collections import deque
+
+    as_json = answer_in(form)
+    settings = settings_from(database=database, state_dir=state_dir)
+    with store_of(settings) as store:
+        chosen = only_rollout(store, name)
+        page: deque[Entry] = deque(maxlen=last)
+        for entry in store.journal(chosen, after=since):
+            if not moves or entry.move or entry.refused:
+                page.append(entry)
+        if as_json:
+            for entry in page:
+                sys.stdout.buffer.write(entry.body + b"\n")
+            return
+        _show(list(page))
+
+
+def _show(entries: list["Entry"]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from controller.cli.render import words
+    from controller.cli.render.explain import event_words
+
+    table = Table(box=None, pad_edge=False, header_style="bold dim")
+    for column in ("time", "no.", "what happened", "what came of it", "hash"):
+        table.add_column(column, overflow="fold")
+    for entry in entries:
+        came = entry.state.name if entry.state is not None and entry.move else entry.move
+        said = f"refused: {entry.refused}" if entry.refused else "; ".join(entry.reasons)
+        table.add_row(
+            words.moment(entry.at, local=sys.stdout.isatty()),
+            str(entry.seq),
+            event_words(entry.event),
+            Text.assemble((f"{came} " if came else "", "bold"), said),
+            Text(entry.hash[:10], style="dim"),
+        )
+    console().print(table)

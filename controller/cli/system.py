@@ -1,0 +1,102 @@
+"""The program itself: run, doctor, demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.cli.output import (
+    DatabaseOption,
+    Exit,
+    Format,
+    FormatOption,
+    StateOption,
+    answer_in,
+    console,
+    emit,
+    settings_from,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (run, doctor, demo):
+        app.command()(command)
+
+
+def run(
+    policies: Annotated[
+        Path | None, typer.Argument(help="Directory of the policies [default: policies]")
+    ] = None,
+    database: DatabaseOption = None,
+    state_dir: StateOption = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", help="debug, info, warning or error")
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """The scheduled controller: looks, decides, moves, and records why, until it is stopped.
+
+    Stop it with Ctrl-C or SIGTERM: the round that runs is finished first. Example: rollout run
+    """
+    as_json = answer_in(form)
+    settings = settings_from(
+        database=database,
+        state_dir=state_dir,
+        policies=policies,
+        log_level=log_level,
+        log_format="json" if as_json else None,
+    )
+    from controller.run.service import run_forever
+
+    code = run_forever(settings)
+    if code:
+        raise SystemExit(code)
+
+
+def doctor(
+    policies: Annotated[
+        Path | None, typer.Argument(help="Directory of the policies [default: policies]")
+    ] = None,
+    database: DatabaseOption = None,
+    state_dir: StateOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Look at everything a rollout needs: settings, store, policies, sources, targets, clock.
+
+    Exit 1 if anything fails. Example: rollout doctor
+    """
+    as_json = answer_in(form)
+    from controller.cli.health import examine
+
+    flags = {"database": database, "state_dir": state_dir, "policies": policies}
+    found = examine(flags)
+    if as_json:
+        emit([{"what": f.what, "state": f.state, "detail": f.detail, "remedy": f.remedy}
+              for f in found])  # fmt: skip
+    else:
+        out = console()
+        tones = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+        for one in found:
+            out.print(f"[{tones[one.state]}]{one.state:4}[/] {one.what:22} ", end="")
+            out.print(one.detail, markup=False)
+            if one.remedy:
+                out.print(f"     {'':22} do: {one.remedy}", markup=False)
+    if any(one.state == "fail" for one in found):
+        raise SystemExit(int(Exit.FAILED))
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps its files")] = Path(
+        ".rollout/demo"
+    ),
+) -> None:
+    """The main job on real market data: one rollout that completes, one that is rolled back.
+
+    Takes about a minute. Example: rollout demo
+    """
+    from controller.demo import run_demo
+
+    code = run_demo(console(), folder)
+    if code:
+        raise SystemExit(code)
