@@ -67,9 +67,7 @@ triggers:
     loaded = load_text(text, Path("bench.yaml"), {})
     if loaded.policy is None or loaded.findings:
         raise SystemExit("\n".join(str(f) for f in loaded.findings))
-    return compile_plan(
-        loaded.policy, loaded.gates, loaded.guards, loaded.digest, AlwaysOpen()
-    )
+    return compile_plan(loaded.policy, loaded.gates, loaded.guards, loaded.digest, AlwaysOpen())
 
 
 def limit(index: int) -> float:

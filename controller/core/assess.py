@@ -209,15 +209,15 @@ def _end_of(plan: Plan, now: datetime) -> str:
 
 
 def span(ms: int) -> str:
-    """`45s`, `59m 30s`, `1h 05m`, `4d 2h`: a duration for people."""
+    """`45s`, `59m 30s`, `1h`, `1h 05m`, `4d 2h`: a duration for people, in two units at most."""
     seconds, minutes, hours, days = ms // 1000, ms // 60_000, ms // 3_600_000, ms // 86_400_000
     if days:
-        return f"{days}d {hours % 24}h"
+        return f"{days}d {hours % 24}h" if hours % 24 else f"{days}d"
     if hours:
-        return f"{hours}h {minutes % 60:02d}m"
+        return f"{hours}h {minutes % 60:02d}m" if minutes % 60 else f"{hours}h"
     if minutes:
-        return f"{minutes}m {seconds % 60:02d}s"
-    return f"{seconds}s" if ms % 1000 == 0 or seconds else f"{ms}ms"
+        return f"{minutes}m {seconds % 60:02d}s" if seconds % 60 else f"{minutes}m"
+    return f"{seconds}s" if seconds else f"{ms}ms" if ms else "0s"
 
 
 def severity_of(judged: tuple[Judged, ...]) -> Severity:

@@ -27,7 +27,7 @@ def _lines(plan: Plan, start: datetime | None) -> Iterator[str]:
     yield ""
     yield "Forward"
     for number, step in enumerate(plan.steps, 1):
-        yield from _step(number, step)
+        yield from _step(number, step, plan.steps[number - 2] if number > 1 else None)
     yield ""
     yield "Back, whatever else is going on"
     for trigger in sorted(plan.triggers, key=lambda t: -t.severity):
@@ -37,12 +37,15 @@ def _lines(plan: Plan, start: datetime | None) -> Iterator[str]:
     yield from _times(plan, start)
 
 
-def _step(number: int, step: Step) -> Iterator[str]:
+def _step(number: int, step: Step, before: Step | None) -> Iterator[str]:
     mirror = ", the candidate mirrored" if step.mirror else ""
     share = percent_text(step.share)
     yield f"  {number}. {step.name}: {share}{mirror}, at least {span(step.hold_ms)}"
-    for check in step.checks:
-        yield f"       needs {check.rule}"
+    rules = [check.rule for check in step.checks]
+    if before is not None and rules and rules == [check.rule for check in before.checks]:
+        yield f"       needs the same as {before.name}"
+    else:
+        yield from (f"       needs {rule}" for rule in rules)
     if step.frozen_baseline:
         yield "       compared with the baseline as last measured while it had traffic"
     if step.approval:
@@ -67,7 +70,7 @@ def _trigger(trigger: TriggerPlan) -> Iterator[str]:
         needs.append(f"for {span(trigger.for_ms)}")
     if trigger.hard:
         needs.append("at once, between ticks too")
-    then = trigger.then
+    then: str = trigger.then
     if trigger.escalate_ms is not None:
         then += f", rollback after {span(trigger.escalate_ms)}"
     how = f" ({', '.join(needs)})" if needs else ""
