@@ -4,12 +4,12 @@ import os
 import sys
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from controller.cli.output import Exit, Stop, console, emit, say
 
 if TYPE_CHECKING:
-    from controller.replay.runner import ScenarioResult
+    from controller.replay.outcome import Mode, ScenarioResult
     from controller.replay.scenario import Scenario
 
 
@@ -48,7 +48,8 @@ def run_tests(
 
 
 def _collected(paths: list[Path]) -> "list[Scenario]":
-    from controller.replay import find_scenarios, load_scenarios
+    from controller.replay import find_scenarios
+    from controller.replay.scenario import load_scenarios
 
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
@@ -65,10 +66,11 @@ def _collected(paths: list[Path]) -> "list[Scenario]":
 
 
 def _run(scenarios: "list[Scenario]", mode: str, *, quiet: bool) -> "list[ScenarioResult]":
-    from controller.replay import run_scenario
+    from controller.replay.outcome import run_scenario
 
+    how = cast("Mode", mode)
     if quiet or not sys.stdout.isatty():
-        return [run_scenario(scenario, mode=mode) for scenario in scenarios]
+        return [run_scenario(scenario, how) for scenario in scenarios]
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
@@ -77,7 +79,7 @@ def _run(scenarios: "list[Scenario]", mode: str, *, quiet: bool) -> "list[Scenar
         task = progress.add_task("", total=len(scenarios))
         for scenario in scenarios:
             progress.update(task, description=scenario.name)
-            results.append(run_scenario(scenario, mode=mode))
+            results.append(run_scenario(scenario, how))
             progress.advance(task)
     return results
 

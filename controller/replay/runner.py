@@ -1,0 +1,272 @@
+"""The pure runner: a scenario on the core alone, with a virtual clock.
+
+At one moment first what happens, then what is observed, then the tick. An effect is acknowledged
+at once, unless its target is out of reach; then it is tried again at the ticks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from heapq import merge
+from random import Random
+from typing import cast
+
+import msgspec
+
+from controller.core.clocks import next_due
+from controller.core.compiler import compile_plan
+from controller.core.decide import decide
+from controller.core.decision import Decision
+from controller.core.effect import Activate, Alert, Effect, SetShare
+from controller.core.event import Acknowledgement, Command, CommandName, Event, Tick
+from controller.core.measurement import Outcome
+from controller.core.plan import Plan
+from controller.core.share import NONE
+from controller.core.state import State
+from controller.policy.load import LoadedPolicy
+from controller.replay.feed import Clock, Feed
+from controller.replay.scenario import COMMANDS, Flow, Happening, Scenario
+from controller.replay.timeline import Happened, Timeline
+from controller.run.calendars import Calendars
+from controller.run.collect import collect
+from controller.run.controller import hard_limits
+from controller.run.dispatch import wait_after
+from controller.run.unit import due_after
+
+MARGIN = 1
+"""Ticks run beyond the last moment that a scenario speaks of."""
+BEFORE = 10_000
+"""Ticks ago that a rollout which begins in the middle was started."""
+
+_calendars = Calendars()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An effect that its target has not taken."""
+
+    effect: Effect
+    attempts: int
+    not_before: datetime
+
+
+@dataclass(slots=True)
+class _Run:
+    """One pure run."""
+
+    scenario: Scenario
+    plan: Plan
+    clock: Clock
+    feed: Feed
+    state: State
+    timeline: Timeline
+    random: Random = field(default_factory=lambda: Random(0))
+    due: datetime | None = None
+    waiting: list[_Waiting] = field(default_factory=list)
+    targets_out: dict[str, timedelta] = field(default_factory=dict)
+    crash_at: timedelta | None = None
+    down_until: timedelta = timedelta(0)
+
+
+def plan_of(scenario: Scenario, loaded: LoadedPolicy) -> Plan:
+    """The plan of a scenario's policy, which must be clean, with its calendar."""
+    policy = loaded.policy
+    assert policy is not None, "a scenario's policy is checked when it is loaded"
+    calendar = _calendars.span(policy.schedule.calendar, scenario.start).calendar
+    return compile_plan(policy, loaded.gates, loaded.guards, loaded.digest, calendar)
+
+
+def initial_state(scenario: Scenario, plan: Plan, feed: Feed) -> State:
+    """Not started, or standing in the step that the scenario begins in, share acknowledged."""
+    fresh = State(rollout=plan.rollout, policy=plan.digest)
+    step = plan.step(scenario.begin) if scenario.begin else None
+    if step is None:
+        return fresh
+    start = scenario.start
+    return State(
+        rollout=plan.rollout,
+        policy=plan.digest,
+        name=step.name,
+        epoch=1,
+        share=step.share,
+        at=start,
+        started_at=start - BEFORE * plan.tick,
+        entered_at=start,
+        step_since=start,
+        frozen=feed.baseline_before() if step.frozen_baseline else {},
+    )
+
+
+def things(scenario: Scenario) -> Iterator[tuple[timedelta, int, Happening | Flow]]:
+    """Everything that comes from outside, in order of time: happenings before observations."""
+    happenings = [(event.at, 0, event) for event in scenario.events]
+    if not scenario.begin and not any(event.what == "start" for event in scenario.events):
+        happenings.insert(0, (timedelta(0), 0, Happening(timedelta(0), "start")))
+    streams: list[Iterator[tuple[timedelta, int, Happening | Flow]]] = [
+        _moments(flow) for flow in scenario.flows
+    ]
+    return merge(iter(happenings), *streams, key=lambda thing: thing[:2])
+
+
+def _moments(flow: Flow) -> Iterator[tuple[timedelta, int, Happening | Flow]]:
+    at = flow.first
+    while at <= flow.last:
+        yield at, 1, flow
+        if flow.every is None:
+            return
+        at += flow.every
+
+
+def run_pure(scenario: Scenario, loaded: LoadedPolicy | None = None) -> Timeline:
+    """Run `scenario` to its end. Raises ValueError for a state its policy does not have."""
+    plan = plan_of(scenario, loaded or scenario.load())
+    clock = Clock(scenario.start)
+    feed = Feed.begin(scenario, plan, clock, None)
+    state = initial_state(scenario, plan, feed)
+    run = _Run(scenario, plan, clock, feed, state, Timeline(state))
+    run.due = next_due(plan, state, clock.now)
+    end = scenario.until + MARGIN * plan.tick
+    for at, _, thing in things(scenario):
+        if at > end:
+            break
+        _tick_until(run, at, inclusive=False)
+        clock.elapsed = max(clock.elapsed, at)
+        _take(run, thing)
+    _tick_until(run, end, inclusive=True)
+    run.timeline.activated.update(_activated(run.timeline))
+    return run.timeline
+
+
+def _activated(timeline: Timeline) -> dict[str, str]:
+    """By configuration target, the version last made effective."""
+    return {
+        effect.target: effect.version
+        for one in timeline.happened
+        for effect in one.decision.effects
+        if isinstance(effect, Activate)
+    }
+
+
+def _tick_until(run: _Run, until: timedelta, *, inclusive: bool) -> None:
+    """Every tick that is due before `until` (or at it)."""
+    while run.due is not None:
+        at = max(run.due - run.clock.start - run.clock.shift, run.clock.elapsed)
+        at = max(at, run.down_until)
+        if at > until or (at == until and not inclusive):
+            return
+        run.clock.elapsed = at
+        now = run.clock.now
+        found = collect(run.plan, run.state, run.feed.sources(), now)
+        crashes = run.crash_at is not None and at >= run.crash_at
+        _decide(run, Tick(found), deliver=not crashes)
+        if crashes:
+            run.crash_at = None
+            _restart(run)
+            continue
+        _deliver_waiting(run)
+
+
+def _take(run: _Run, thing: Happening | Flow) -> None:
+    if isinstance(thing, Flow):
+        if run.clock.elapsed >= run.down_until:
+            run.feed.observe(thing)
+            _look_between(run, thing.source)
+        return
+    match thing.what:
+        case "crash" if thing.before_delivery:
+            run.crash_at = thing.at
+            run.down_until = thing.at
+            run.targets_out["*"] = thing.span
+        case "crash":
+            run.down_until = thing.at + thing.span
+            _restart(run)
+        case "clock":
+            run.clock.shift += thing.span
+            if thing.span < timedelta(0) and run.due is not None:
+                run.due = run.clock.now
+        case "source":
+            run.feed.outages[thing.name] = thing.at + thing.span
+        case "target":
+            run.targets_out[thing.name] = thing.at + thing.span
+        case _:
+            assert thing.what in COMMANDS, thing.what
+            name = cast(CommandName, thing.what)
+            _decide(run, Command(name, thing.by, thing.reason))
+
+
+def _restart(run: _Run) -> None:
+    """Nothing survives but what was durable: the state as the store has it, the observations,
+    and the effects that were not delivered."""
+    run.state = msgspec.json.decode(msgspec.json.encode(run.state), type=State)
+    down = run.targets_out.pop("*", None)
+    if down is not None:
+        run.down_until = run.clock.elapsed + down
+
+
+def _look_between(run: _Run, source: str) -> None:
+    """An observation that breaks a hard limit decides at once (rule 9)."""
+    step = run.plan.step(run.state.name)
+    if step is None:
+        return
+    guards = [
+        guard for guard in hard_limits(run.plan, step, source) if guard.name not in run.state.firing
+    ]
+    if not guards:
+        return
+    now = run.clock.now
+    found = collect(run.plan, run.state, run.feed.sources(), now)
+    if any(guard.evaluate(found, now)[0] is Outcome.PASS for guard in guards):
+        _decide(run, Tick(found, scheduled=False))
+
+
+def _decide(run: _Run, event: Event, *, deliver: bool = True) -> Decision:
+    now = run.clock.now
+    before = run.state
+    decision = decide(run.plan, before, event, now)
+    run.timeline.happened.append(Happened(run.clock.elapsed, event, before, decision))
+    run.state = decision.state
+    run.due = due_after(run.plan, before, run.due, event, decision, now)
+    for effect in decision.effects:
+        if isinstance(effect, Alert):
+            continue
+        if isinstance(effect, SetShare):
+            run.waiting = [w for w in run.waiting if not _superseded(w.effect, effect)]
+        run.waiting.append(_Waiting(effect, 0, now))
+    if deliver:
+        _deliver_waiting(run)
+    return decision
+
+
+def _superseded(older: Effect, newer: SetShare) -> bool:
+    return isinstance(older, SetShare) and older.target == newer.target
+
+
+def _urgency(waiting: _Waiting) -> int:
+    effect = waiting.effect
+    if isinstance(effect, SetShare):
+        return 0 if effect.share == NONE else 1
+    return 2
+
+
+def _deliver_waiting(run: _Run) -> None:
+    """Each effect that may be tried now, the way to the baseline first."""
+    now = run.clock.now
+    for waiting in sorted(run.waiting, key=_urgency):
+        if waiting not in run.waiting or (waiting.attempts and waiting.not_before > now):
+            continue
+        assert not isinstance(waiting.effect, Alert)
+        key, target = waiting.effect.key, waiting.effect.target
+        if run.clock.elapsed < run.targets_out.get(target, timedelta(0)):
+            waiting.not_before = now + wait_after(waiting.attempts, run.random)
+            waiting.attempts += 1
+            if waiting.attempts == 1 and _awaited(run.state, key):
+                _decide(run, Acknowledgement(key, ok=False, detail=f"{target} is out of reach"),
+                        deliver=False)  # fmt: skip
+            continue
+        run.waiting.remove(waiting)
+        if _awaited(run.state, key):
+            _decide(run, Acknowledgement(key, ok=True, detail="read back"))
+
+
+def _awaited(state: State, key: str) -> bool:
+    return key in state.unacknowledged or key in state.overdue
