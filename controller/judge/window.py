@@ -181,10 +181,13 @@ class Windows:
         """The window of a version, if anything was ever seen of it."""
         return self.by_version.get(version)
 
-    def knows(self, id: str | None) -> bool:
-        """Whether an observation of this id is held, so that a part of it may come without its
-        version."""
-        return id in self._by_id
+    def first(self, id: str) -> Observation | None:
+        """What is held under an id: version, time and key of the part that came first."""
+        record = self._by_id.get(id)
+        if record is None:
+            return None
+        at = moment(record.place)
+        return Observation(record.window.version, at, record.fields, record.id, record.key)
 
     def add(self, observation: Observation) -> list[str]:
         """Take in an observation, or another part of one. The same again changes nothing.

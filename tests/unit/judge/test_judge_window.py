@@ -81,8 +81,8 @@ def test_a_full_window_drops_the_oldest_and_says_so_where_they_are_missed() -> N
     assert window is not None
     assert (len(window), window.dropped) == (10, 15)
     assert values(windows, "x") == list(range(16, 26))
-    assert not windows.knows("i15")
-    assert windows.knows("i16")
+    assert windows.first("i15") is None
+    assert windows.first("i16") is not None
     now = T0 + timedelta(seconds=60)
     short = measure(window, "count(x)", T0 + timedelta(seconds=15), now)
     assert (short.value, short.detail) == (10, "")

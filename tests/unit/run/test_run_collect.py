@@ -1,0 +1,193 @@
+"""What is collected for a decision: windows, silence, comparisons, the frozen baseline, errors."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pytest
+from support.plans import POLICY, T0, plan_of
+
+from controller.core.calendar import Sessions
+from controller.core.measurement import Measurement
+from controller.core.state import State
+from controller.judge.compare import Pairs, difference
+from controller.run.collect import collect
+from controller.sources.base import Request
+
+HOUR = timedelta(hours=1)
+NOW = T0 + 3 * HOUR
+
+WINDOWS = """
+rollout: windows
+baseline: v1
+candidate: v3
+schedule: {tick: 30s}
+sources: {signals: {type: push}, ops: {type: push}}
+metrics:
+  quick: {source: signals, value: mean(x), window: 5m, better: higher}
+  today: {source: signals, value: sum(x), window: session}
+  here: {source: ops, value: sum(x), window: stage, unit: ms}
+  whole: {source: signals, value: max_drawdown(x), window: rollout, capital: 1_000}
+stages:
+  - {name: canary, weight: 5%, hold: 1h, advance: ["not_worse(quick, margin: 2)"]}
+  - {name: watch, weight: 100%, hold: 2h, against: frozen_baseline}
+triggers:
+  - {name: a, when: candidate.today < -5, severity: high}
+  - {name: b, when: candidate.here > 5s, severity: high}
+  - {name: c, when: candidate.whole > 5%, severity: critical}
+  - {name: d, when: signals.silent > 2m, severity: medium, escalate_after: 10m}
+"""
+
+
+class Listener:
+    """A source that keeps what it was asked and gives 0, 1, 2, ..."""
+
+    def __init__(self, last: datetime | None = None) -> None:
+        self.asked: list[Request] = []
+        self.last = last
+        self.broken: Exception | None = None
+        self.short = False
+
+    def measure(self, requests: Sequence[Request]) -> list[Measurement]:
+        if self.broken is not None:
+            raise self.broken
+        self.asked += requests
+        found = [
+            Measurement(value=float(n), samples=50, variance=1.0, as_of=r.now)
+            for n, r in enumerate(requests)
+        ]
+        return found[1:] if self.short else found
+
+    def last_received(self) -> datetime | None:
+        if self.broken is not None:
+            raise self.broken
+        return self.last
+
+    def check(self) -> str:
+        return "listens"
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class PairedListener(Listener):
+    def pairs(self, candidate: Request, baseline: Request) -> Pairs | None:
+        assert (candidate.version, baseline.version) == ("v3", "v1")
+        return (40, 0.25, 0.5)
+
+
+PLAN = plan_of(WINDOWS)
+STATE = State(
+    "windows", PLAN.digest, name="canary", started_at=T0 - HOUR, entered_at=T0 + HOUR
+)  # fmt: skip
+
+
+def test_one_request_per_metric_and_version_with_its_own_window() -> None:
+    signals, ops = Listener(), Listener()
+    found = collect(PLAN, STATE, {"signals": signals, "ops": ops}, NOW)
+    asked = {(r.subject, r.metric): r for r in (*signals.asked, *ops.asked)}
+    assert len(asked) == len(signals.asked) + len(ops.asked) == 5
+    assert asked["candidate", "quick"].since == NOW - timedelta(minutes=5)
+    assert asked["baseline", "quick"].version == "v1"
+    assert asked["candidate", "today"].since == datetime.combine(
+        NOW.date(), NOW.min.time(), NOW.tzinfo
+    )
+    assert asked["candidate", "here"].since == STATE.entered_at
+    assert asked["candidate", "here"].factor == 0.001
+    assert asked["candidate", "whole"].since == STATE.started_at
+    assert asked["candidate", "whole"].capital == 1000
+    assert set(found) == set(PLAN.references)
+
+
+def test_silence_counts_open_time_since_the_last_word_or_the_start() -> None:
+    sources = {"signals": Listener(NOW - timedelta(seconds=90)), "ops": Listener()}
+    assert collect(PLAN, STATE, sources, NOW)["signals.silent"].value == 90
+    sources["signals"].last = None
+    never = collect(PLAN, STATE, sources, NOW)["signals.silent"]
+    assert (never.value, never.detail) == (4 * 3600, "nothing received yet")
+    sources["signals"].last = T0 - 9 * HOUR
+    assert collect(PLAN, STATE, sources, NOW)["signals.silent"].value == 4 * 3600
+    sources["signals"].last = NOW + HOUR
+    assert collect(PLAN, STATE, sources, NOW)["signals.silent"].value == 0
+
+
+def test_a_closed_market_is_not_silence() -> None:
+    day = timedelta(days=1)
+    sessions = ((T0 - HOUR, T0), (T0 + 2 * HOUR, T0 + 4 * HOUR), (T0 + day, T0 + 2 * day))
+    plan = plan_of(WINDOWS.replace("windows", "sessions"), Sessions("desk", sessions))
+    sources = {"signals": Listener(T0), "ops": Listener()}
+    found = collect(plan, STATE, sources, NOW)
+    assert found["signals.silent"].value == 3600
+    (today,) = (r for r in sources["signals"].asked if r.metric == "today")
+    assert today.since == T0 + 2 * HOUR
+    beyond = collect(plan, STATE, sources, T0 + 3 * day)
+    assert beyond["candidate.today"].status == beyond["signals.silent"].status == "error"
+    assert "does not reach" in beyond["candidate.today"].detail
+
+
+def test_a_comparison_is_the_judges_of_both_sides() -> None:
+    found = collect(PLAN, STATE, {"signals": Listener(), "ops": Listener()}, NOW)
+    assert found["difference.quick"] == difference(
+        found["candidate.quick"], found["baseline.quick"], PLAN.false_alarm
+    )
+    assert found["difference.quick"].lower is not None
+
+
+def test_observations_that_pair_up_are_compared_as_pairs() -> None:
+    found = collect(PLAN, STATE, {"signals": PairedListener(), "ops": Listener()}, NOW)
+    assert (found["difference.quick"].value, found["difference.quick"].detail) == (0.25, "40 pairs")
+
+
+def test_a_frozen_baseline_is_not_asked_again_and_its_age_is_not_held_against_it() -> None:
+    before = Measurement(value=9.0, samples=70, variance=1.0, as_of=T0 - HOUR)
+    state = State(
+        "windows", PLAN.digest, name="watch.paused", started_at=T0 - HOUR, entered_at=T0,
+        frozen={"baseline.quick": before},
+    )  # fmt: skip
+    signals = PairedListener()
+    found = collect(PLAN, state, {"signals": signals, "ops": Listener()}, NOW)
+    assert all(request.subject == "candidate" for request in signals.asked)
+    frozen = found["baseline.quick"]
+    assert (frozen.value, frozen.samples, frozen.as_of) == (9, 70, None)
+    candidate = found["candidate.quick"].value
+    assert candidate is not None
+    assert found["difference.quick"].value == candidate - 9
+    assert found["difference.quick"].detail == "unpaired"
+
+
+def test_a_baseline_that_was_never_frozen_is_no_data() -> None:
+    state = State("windows", PLAN.digest, name="watch", started_at=T0)
+    found = collect(PLAN, state, {"signals": Listener(), "ops": Listener()}, NOW)
+    assert found["baseline.quick"].status == found["difference.quick"].status == "no_data"
+    assert "before it lost its traffic" in found["difference.quick"].detail
+
+
+@pytest.mark.parametrize("kind", ["raises", "too few", "absent"])
+def test_a_broken_source_is_an_error_of_its_own_measurements_only(kind: str) -> None:
+    broken, fine = Listener(NOW), Listener(NOW)
+    sources = {"signals": broken, "ops": fine}
+    if kind == "raises":
+        broken.broken = OSError("disk gone")
+    elif kind == "too few":
+        broken.short = True
+    else:
+        del sources["signals"]
+    found = collect(PLAN, STATE, sources, NOW)
+    assert found["candidate.here"].status == "ok"
+    assert found["candidate.quick"].status == found["difference.quick"].status == "error"
+    assert found["candidate.quick"].detail
+    assert set(found) == set(PLAN.references)
+
+
+def test_sources_asked_at_the_same_time_say_the_same() -> None:
+    sources = {"signals": Listener(NOW), "ops": Listener(NOW)}
+    one = collect(PLAN, STATE, sources, NOW)
+    with ThreadPoolExecutor(2) as pool:
+        assert collect(PLAN, STATE, sources, NOW, pool) == one
+
+
+def test_a_plan_of_another_text_asks_its_own_questions() -> None:
+    plan = plan_of(POLICY)
+    source = Listener()
+    collect(plan, State("signal", plan.digest, name="canary"), {"signals": source}, NOW)
+    assert {r.metric for r in source.asked} == {"accuracy", "errors", "drawdown"}
