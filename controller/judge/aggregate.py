@@ -69,10 +69,11 @@ def measure(
     if known is not None and known[0] == state:
         found: Measurement = known[1]
     else:
-        if len(column.memo) >= MEMO_LIMIT:
-            column.memo.clear()
         found = _of_slice(window, column, aggregation, lo, hi, capital, factor, through)
-        column.memo[asked] = (state, found)
+        if found.samples:
+            if len(column.memo) >= MEMO_LIMIT:
+                column.memo.clear()
+            column.memo[asked] = (state, found)
     if found.value is not None and window.missing_since(since):
         detail = f"incomplete: the {window.dropped} oldest observations were dropped"
         return replace(found, detail=detail)

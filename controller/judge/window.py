@@ -140,7 +140,9 @@ class Window:
                 continue
             number = _number(value)
             if number is None:
-                self.ignored[name] = self.ignored.get(name, 0) + 1
+                if name not in record.fields:
+                    record.fields[name] = None
+                    self.ignored[name] = self.ignored.get(name, 0) + 1
                 continue
             record.fields[name] = value
             columns = self.texts if isinstance(value, str) else self.numbers
