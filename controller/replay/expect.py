@@ -154,7 +154,7 @@ def _name_of(reason: str) -> str:
 
 def _about_effects(claims: Claims, now: list[Happened], past: list[Happened]) -> list[str]:
     found = []
-    asked = [_told(effect) for one in now for effect in one.decision.effects]
+    asked = [as_claimed(effect) for one in now for effect in one.decision.effects]
     for kind, value in claims.effects:
         if (kind, value) not in asked:
             listed = ", ".join(f"{k} {v}" for k, v in asked if k != "alert") or "nothing"
@@ -172,7 +172,8 @@ def _about_effects(claims: Claims, now: list[Happened], past: list[Happened]) ->
     return found
 
 
-def _told(effect: Effect) -> tuple[str, str]:
+def as_claimed(effect: Effect) -> tuple[str, str]:
+    """An effect as scenarios name it: kind and value."""
     match effect:
         case SetShare():
             return "set_share", percent_text(effect.share)

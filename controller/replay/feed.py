@@ -60,6 +60,8 @@ class Feed:
     push: dict[str, PushSource] = field(default_factory=dict)
     outages: dict[str, timedelta] = field(default_factory=dict)
     last_heard: dict[str, datetime] = field(default_factory=dict)
+    concurrent: bool = False
+    """Whether several writers of a flow write at the same time, in threads (live runs)."""
 
     @classmethod
     def begin(cls, scenario: Scenario, plan: Plan, clock: Clock, store: Store | None) -> "Feed":
@@ -84,7 +86,7 @@ class Feed:
         return self.clock.elapsed < self.outages.get(source, timedelta(0))
 
     def observe(self, flow: Flow) -> None:
-        """One moment of a flow comes in; from several threads at once where it says so."""
+        """One moment of a flow comes in, from each of its writers."""
         versions = {"candidate": self.plan.candidate.name, "baseline": self.plan.baseline.name}
         base: dict[str, Any] = dict(flow.fields)
         if flow.version:
@@ -102,8 +104,9 @@ class Feed:
             if found.refused:
                 raise SourceError(f"{self.scenario.name}: {source.last_error}")
 
-        if flow.writers == 1:
-            write(0)
+        if not self.concurrent:
+            for number in range(flow.writers):
+                write(number)
             return
         with ThreadPoolExecutor(flow.writers) as pool:
             list(pool.map(write, range(flow.writers)))
@@ -115,8 +118,9 @@ class Feed:
             return True
         if reference not in self.scenario.series:
             return False
-        metric = self.plan.metrics[reference.partition(".")[2]]
-        flows = [flow for flow in self.scenario.flows if flow.source == metric.source]
+        side, _, metric = reference.partition(".")
+        source = self.plan.metrics[metric].source
+        flows = [f for f in self.scenario.flows if f.source == source and f.version == side]
         if not flows:
             return True
         name = parse_aggregation(expression).field

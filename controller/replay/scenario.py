@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,15 @@ class Scenario:
 
     def load(self, environ: Mapping[str, str] | None = None) -> LoadedPolicy:
         """The policy as this scenario has it."""
-        known = os.environ if environ is None else environ
-        return load_text(self.policy_text, self.policy_path, known)
+        if environ is not None:
+            return load_text(self.policy_text, self.policy_path, environ)
+        return _loaded(self.policy_text, self.policy_path, tuple(sorted(os.environ.items())))
+
+
+@lru_cache(maxsize=256)
+def _loaded(text: str, path: Path, environ: tuple[tuple[str, str], ...]) -> LoadedPolicy:
+    """Most scenarios of a file have the same policy."""
+    return load_text(text, path, dict(environ))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +192,7 @@ class _FileReader:
             raise _Wrong(node, "S002", "no start time", "add `start: 2026-03-02T14:30:00Z`")
         policy = _with_changes(self._policy, self._policy_path, entries.get("set"))
         own = _items_of(entries.get("series"))
-        loaded = load_text(policy, self._policy_path, self._environ)
+        loaded = _loaded(policy, self._policy_path, tuple(sorted(self._environ.items())))
         ratios = _ratios(loaded)
         expectations = tuple(self._expectation(item) for item in _list(entries.get("expect")))
         events = sorted(

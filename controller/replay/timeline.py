@@ -1,5 +1,6 @@
 """What happened in a run: every decision with its scenario time, in order."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,23 +39,23 @@ class Timeline:
 
     def up_to(self, at: timedelta) -> list[Happened]:
         """Everything that happened until `at`, that moment included."""
-        return [one for one in self.happened if one.at <= at]
+        return self.happened[: self._count(at)]
+
+    def _count(self, at: timedelta) -> int:
+        """How many decisions there were until `at`. Times never fall."""
+        return bisect_right(self.happened, at, key=lambda one: one.at)
 
     def state_at(self, at: timedelta) -> State:
         """The state once everything of the moment `at` is over."""
-        found = self.initial
-        for one in self.happened:
-            if one.at > at:
-                break
-            found = one.decision.state
-        return found
+        count = self._count(at)
+        return self.happened[count - 1].decision.state if count else self.initial
 
     def moments(self, begins: timedelta, ends: timedelta) -> Iterator[timedelta]:
         """Moments at which something may have changed, from `begins` to `ends`, both included."""
         yield begins
         last = begins
-        for one in self.happened:
-            if begins < one.at <= ends and one.at != last:
+        for one in self.happened[self._count(begins) : self._count(ends)]:
+            if one.at != last:
                 last = one.at
                 yield last
 
