@@ -11,6 +11,7 @@ from controller.cli.output import (
     Format,
     FormatOption,
     StateOption,
+    Stop,
     answer_in,
     console,
     emit,
@@ -90,13 +91,19 @@ def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps its files")] = Path(
         ".rollout/demo"
     ),
+    form: FormatOption = Format.TEXT,
 ) -> None:
     """The main job on real market data: one rollout that completes, one that is rolled back.
 
     Takes about a minute. Example: rollout demo
     """
+    as_json = answer_in(form)
     from controller.demo import run_demo
+    from controller.demo.market import DemoError
 
-    code = run_demo(console(), folder)
+    try:
+        code = run_demo(console(), folder, emit if as_json else None)
+    except DemoError as error:
+        raise Stop(Exit.FAILED, str(error)) from error
     if code:
         raise SystemExit(code)

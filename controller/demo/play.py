@@ -5,23 +5,26 @@ own thread and publishes the share; the desk reads the share from the published 
 bar. Nothing here tells the controller what to do but `start`.
 """
 
+import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
 from controller.core.decide import decide
-from controller.core.event import Command, Tick
-from controller.core.explain import explanation
+from controller.core.decision import Explanation
+from controller.core.event import Command
 from controller.core.share import NONE, Share
-from controller.core.state import COMPLETED, LOCKED, PARTIAL, PENDING, ROLLED_BACK
+from controller.core.state import COMPLETED, LOCKED, PARTIAL, ROLLED_BACK, ROLLING_BACK
 from controller.demo.clock import MarketClock, close_of
 from controller.demo.desk import BOOKS, Desk, Look, Version, load_version, open_books
 from controller.demo.market import Bar, DemoError
 from controller.demo.screen import Frame, Move, Screen
 from controller.effects.file import ShareFile
+from controller.run.controller import TickReport
+from controller.run.recall import NothingThere, Recalled, recall
 from controller.run.service import Service
 from controller.run.settings import Settings
 from controller.store.audit import AuditReport, verify
@@ -34,6 +37,11 @@ SOURCE = "desk"
 SHOW_EVERY = 4
 """Bars between two looks at the journal."""
 PATIENCE_S = 30.0
+LOOK_EVERY = timedelta(days=3)
+"""Of market time, between two rounds of the controller: half of the policies' tick."""
+MOST_BEHIND = timedelta(days=7)
+QUICKEST_ROUND = timedelta(milliseconds=10)
+SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +55,21 @@ class Act:
     candidate: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one act. `share` was read back from the published file at the end."""
+    """What came of one act. `share` was read back from the published file at the end; `money` is
+    what each version made with the books it was given, in US dollars."""
 
     act: Act
     state: str
     share: Share
-    moves: list[Move] = field(default_factory=list)
-    first_day: date = date.min
-    last_day: date = date.min
-    bars: int = 0
-    seconds: float = 0.0
-    money: dict[str, float] = field(default_factory=dict)
-    audit: AuditReport | None = None
+    moves: tuple[Move, ...]
+    first_day: date
+    last_day: date
+    bars: int
+    seconds: float
+    money: Mapping[str, float]
+    audit: AuditReport
 
 
 class Theatre:
@@ -78,17 +87,22 @@ class Theatre:
         settings = Settings(
             state_dir=folder,
             policies=self.policies,
-            resolution=timedelta(milliseconds=50),
-            log_level="error",
+            resolution=max(QUICKEST_ROUND, LOOK_EVERY / (timedelta(days=1) * pace) * SECOND),
         )
-        self.service = Service(settings, clock=self.clock)
+        self._log_path = folder / "controller.log"
+        self._log = logging.FileHandler(self._log_path, encoding="utf-8")
+        self._last_round = self.clock()
+        self.service = Service(settings, clock=self.clock, on_round=self._round_done)
 
     def __enter__(self) -> "Theatre":
+        logging.getLogger().addHandler(self._log)
         self.service.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.service.stop()
+        logging.getLogger().removeHandler(self._log)
+        self._log.close()
 
     @property
     def seconds(self) -> float:
@@ -99,32 +113,46 @@ class Theatre:
         """Start the rollout and trade until it is over, or the prices are."""
         desk = self._desk(act)
         self._await(act.rollout)
-        self.service.command(act.rollout, Command("start", by="demo", reason=act.title))
-        outcome = Outcome(act, PENDING, NONE, first_day=self._bars[self._next].day)
-        started, seen = self.seconds, 0
+        began, first = self.seconds, self._next
+        self.service.command(act.rollout, Command("start", by="demo"))
+        moves: list[Move] = []
         for bar in self._market():
             looks = desk.on_bar(bar, self.published(act.rollout))
             self.service.push(act.rollout, SOURCE, [_observation(look) for look in looks])
-            outcome.bars += 1
-            if outcome.bars % SHOW_EVERY:
+            if (self._next - first) % SHOW_EVERY:
                 continue
-            seen = self._tell_moves(act.rollout, seen, outcome, screen)
-            row = self._row(act.rollout)
-            outcome.state, outcome.last_day = row.state.name, bar.day
-            screen.show(self._frame(row, bar.day, outcome, looks, desk))
-            if outcome.state in FINAL:
+            self._tell_moves(act.rollout, moves, screen)
+            state = self._row(act.rollout).state.name
+            screen.show(self._frame(act, state, looks, desk, self._next - first))
+            if state in FINAL:
                 break
-        outcome.seconds = self.seconds - started
-        outcome.share = self.published(act.rollout)
-        outcome.money = dict(desk.money)
-        outcome.audit = self.audit(act.rollout)
-        return outcome
+        self._tell_moves(act.rollout, moves, screen)
+        return Outcome(
+            act=act,
+            state=self._row(act.rollout).state.name,
+            share=self.published(act.rollout),
+            moves=tuple(moves),
+            first_day=self._bars[first].day,
+            last_day=self._bars[self._next - 1].day,
+            bars=self._next - first,
+            seconds=self.seconds - began,
+            money=dict(desk.money),
+            audit=self.audit(act.rollout),
+        )
 
     def published(self, rollout: str) -> Share:
         """The share in the published file; none before anything was published."""
         path = self.policies / "live" / f"{rollout}-share.json"
         found = ShareFile(path, rollout, "", "").read()
         return NONE if found is None else found.share
+
+    def reason_for_rollback(self, outcome: Outcome) -> Recalled | None:
+        """The decision that turned the rollout back, taken again from the journal."""
+        for move in outcome.moves:
+            if move.state.startswith(ROLLING_BACK):
+                plans = self.service.plans
+                return recall(self.service.store, plans.plan, outcome.act.rollout, seq=move.seq)
+        return None
 
     def audit(self, rollout: str) -> AuditReport:
         """The journal's hashes again, and every decision taken again from its event."""
@@ -146,8 +174,22 @@ class Theatre:
         while self._next < len(self._bars):
             bar = self._bars[self._next]
             time.sleep(self.clock.run_to(close_of(bar.day)))
+            self._wait_for_the_controller()
             self._next += 1
             yield bar
+
+    def _round_done(self, report: TickReport) -> None:
+        self._last_round = report.at
+
+    def _wait_for_the_controller(self) -> None:
+        """On a slow or busy machine the market waits: no look is missed for the hurry of a demo."""
+        until = time.monotonic() + PATIENCE_S
+        while self.clock() - self._last_round > MOST_BEHIND:
+            if time.monotonic() > until:
+                raise DemoError(
+                    f"the controller did nothing for {PATIENCE_S:g} s; see {self._log_path}"
+                )
+            time.sleep(0.002)
 
     def _await(self, rollout: str) -> None:
         """The controller finds the policy file by itself; that takes it a moment."""
@@ -163,35 +205,34 @@ class Theatre:
             raise DemoError(f"{rollout} is no longer in the store")
         return row
 
-    def _tell_moves(self, rollout: str, seen: int, outcome: Outcome, screen: Screen) -> int:
-        for entry in self.service.store.journal(rollout, seen):
-            seen = entry.seq
+    def _tell_moves(self, rollout: str, moves: list[Move], screen: Screen) -> None:
+        for entry in self.service.store.journal(rollout, moves[-1].seq if moves else 0):
             if entry.move and entry.state is not None:
-                move = Move(
-                    entry.seq, entry.at.date(), self.seconds, entry.state.name,
-                    entry.state.share, entry.reasons,
-                )  # fmt: skip
-                outcome.moves.append(move)
+                state = entry.state
+                day = entry.at.date()
+                move = Move(entry.seq, day, self.seconds, state.name, state.share, entry.reasons)
+                moves.append(move)
                 screen.moved(move)
-        return seen
 
-    def _frame(
-        self, row: Rollout, day: date, outcome: Outcome, looks: Sequence[Look], desk: Desk
-    ) -> Frame:
-        entry = self.service.store.last_entry(row.state.rollout)
-        measured = entry.event.measurements if entry and isinstance(entry.event, Tick) else None
-        now = row.state.at or self.clock()
-        plan = self.service.plans.plan(row.state.policy, now)
+    def _frame(self, act: Act, state: str, looks: Sequence[Look], desk: Desk, bars: int) -> Frame:
         return Frame(
-            rollout=row.state.rollout,
-            day=day,
-            bars=outcome.bars,
+            rollout=act.rollout,
+            state=state,
+            day=looks[0].day,
+            bars=bars,
             seconds=self.seconds,
-            published=self.published(row.state.rollout),
-            explanation=explanation(plan, row.state, now, measured),
+            published=self.published(act.rollout),
+            told=self._last_look(act.rollout),
             books={look.version: look.books for look in looks},
             money=desk.money,
         )
+
+    def _last_look(self, rollout: str) -> Explanation | None:
+        store, plans = self.service.store, self.service.plans
+        try:
+            return recall(store, plans.plan, rollout, ticks_only=True).decision.explanation
+        except NothingThere:
+            return None
 
 
 def shipped_policies() -> Path:
@@ -229,6 +270,6 @@ def _observation(look: Look) -> dict[str, object]:
     return {
         "version": look.version,
         "key": look.day.isoformat(),
-        "at": close_of(look.day).isoformat(),
+        "ts": close_of(look.day).isoformat(),
         **{name: value for name, value in measured.items() if value is not None},
     }

@@ -1,20 +1,25 @@
 """The evening's programme: two acts, then what happened, in figures that were read back."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from controller.core.share import NONE, WHOLE, percent_text
+from controller.cli.render.explain import explain_screen
+from controller.core.share import NONE, WHOLE, Share, percent_text
 from controller.core.state import COMPLETED, ROLLED_BACK
-from controller.demo.market import DemoError, sp500
+from controller.demo.market import sp500
 from controller.demo.play import Act, Outcome, Theatre
 from controller.demo.screen import money_text, screen_for
 
 PACE = 60.0
 """Market days in a second of the real clock."""
 
+WANTED = ((COMPLETED, WHOLE), (ROLLED_BACK, NONE))
+"""What the demo is there to show: state and published share at the end of each act."""
 PROMOTION = Act(
     rollout="demo",
     title="Act one: a better algorithm takes over",
@@ -37,38 +42,58 @@ SABOTAGE = Act(
 )
 
 
-def perform(console: Console, folder: Path, pace: float = PACE) -> int:
-    """Play both acts in `folder` and print what happened; the exit code of `rollout demo`."""
-    try:
-        bars = sp500()
-        console.print(
-            f"{len(bars):,} daily closes of the S&P 500, {bars[0].day} to {bars[-1].day}; "
-            f"{pace:g} market days a second; files in {folder}"
-        )
-        with Theatre(folder, bars, pace) as theatre:
-            outcomes = []
-            for act in (PROMOTION, SABOTAGE):
-                screen = screen_for(console)
-                screen.begin(act.title, act.story)
-                try:
-                    outcomes.append(theatre.perform(act, screen))
-                finally:
-                    screen.end()
-            _explain(console, theatre, outcomes[1])
-    except DemoError as error:
-        console.print(f"error: {error}", style="red", highlight=False)
-        return 1
+def perform(
+    console: Console,
+    folder: Path,
+    answer: Callable[[dict[str, Any]], None] | None = None,
+    pace: float = PACE,
+) -> int:
+    """Play both acts in `folder` and tell what happened; see `run_demo`."""
+    if answer is not None:
+        console = Console(quiet=True)
+    bars = sp500()
+    console.print(
+        f"{len(bars):,} daily closes of the S&P 500, {bars[0].day} to {bars[-1].day}; "
+        f"{pace:g} market days a second; files in {folder}",
+        soft_wrap=True,
+    )
+    outcomes: list[Outcome] = []
+    with Theatre(folder, bars, pace) as theatre:
+        for act in (PROMOTION, SABOTAGE):
+            screen = screen_for(console)
+            screen.begin(act.title, act.story)
+            try:
+                outcomes.append(theatre.perform(act, screen))
+            finally:
+                screen.end()
+        _explain(console, theatre, outcomes[-1])
+    if answer is not None:
+        answer({"folder": str(folder), "rollouts": [_as_data(outcome) for outcome in outcomes]})
     _summary(console, outcomes)
-    good = [_as_hoped(outcome, wanted) for outcome, wanted in zip(outcomes, WANTED, strict=True)]
     _next_commands(console, folder)
-    return 0 if all(good) else 1
+    return 0 if all(map(_as_hoped, outcomes, WANTED)) else 1
 
 
-WANTED = ((COMPLETED, WHOLE), (ROLLED_BACK, NONE))
+def _as_hoped(outcome: Outcome, wanted: tuple[str, Share]) -> bool:
+    return (outcome.state, outcome.share) == wanted and outcome.audit.whole
 
 
-def _as_hoped(outcome: Outcome, wanted: tuple[str, int]) -> bool:
-    return (outcome.state, outcome.share) == wanted and bool(outcome.audit and outcome.audit.whole)
+def _as_data(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "rollout": outcome.act.rollout,
+        "state": outcome.state,
+        "share_in_file": percent_text(outcome.share),
+        "from": outcome.first_day.isoformat(),
+        "to": outcome.last_day.isoformat(),
+        "bars": outcome.bars,
+        "seconds": round(outcome.seconds, 1),
+        "money_usd": {version: round(amount, 2) for version, amount in outcome.money.items()},
+        "journal_whole": outcome.audit.whole,
+        "moves": [
+            {"day": move.day.isoformat(), "state": move.state, "reasons": move.reasons}
+            for move in outcome.moves
+        ],
+    }
 
 
 def _summary(console: Console, outcomes: list[Outcome]) -> None:
@@ -94,13 +119,19 @@ def _summary(console: Console, outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
         read_back = f"share read back from the file: {percent_text(outcome.share)}"
         console.print(f"{outcome.act.rollout}: {read_back}", highlight=False, soft_wrap=True)
-        if outcome.audit is not None:
-            word = "journal verified" if outcome.audit.whole else "JOURNAL BROKEN"
-            console.print(f"  {word}: {outcome.audit}", highlight=False, soft_wrap=True)
+        word = "journal verified" if outcome.audit.whole else "JOURNAL BROKEN"
+        console.print(f"  {word}: {outcome.audit}", highlight=False, soft_wrap=True)
 
 
 def _explain(console: Console, theatre: Theatre, outcome: Outcome) -> None:
-    """Why the candidate went back, from the journal entry that decided it."""
+    """Why the candidate went back: the decision, taken again from the journal."""
+    found = theatre.reason_for_rollback(outcome)
+    if found is None:
+        console.print("\nNothing turned it back.", style="red")
+        return
+    entry = found.entry
+    console.print("\nWhy it went back (rollout explain):", style="bold")
+    console.print(explain_screen(entry.seq, entry.event, found.before, found.decision, local=False))
 
 
 def _next_commands(console: Console, folder: Path) -> None:

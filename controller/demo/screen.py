@@ -1,6 +1,6 @@
 """What a person sees of the demo: a live picture on a terminal, plain lines elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -9,21 +9,13 @@ from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from controller.core.decision import Explanation, RuleResult
-from controller.core.measurement import Outcome
+from controller.cli.render import words
+from controller.cli.render.rules import rules_table
+from controller.cli.render.status import state_style
+from controller.core.decision import Explanation
 from controller.core.share import WHOLE, Share, percent_text
-
-COLOURS: Mapping[Outcome, str] = {
-    Outcome.PASS: "green",
-    Outcome.INCONCLUSIVE: "yellow",
-    Outcome.NO_DATA: "yellow",
-    Outcome.ERROR: "magenta",
-    Outcome.FAIL: "red",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +32,16 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Everything on the screen at one moment. `books` and `money` (US dollars) are by version."""
+    """Everything on the screen at one moment. `books` and `money` (US dollars) are by version;
+    `published` is the share in the file, `told` the last look of the controller."""
 
     rollout: str
+    state: str
     day: date
     bars: int
     seconds: float
     published: Share
-    explanation: Explanation
+    told: Explanation | None
     books: Mapping[str, int]
     money: Mapping[str, float]
 
@@ -130,11 +124,9 @@ class LiveScreen:
 
 def move_text(move: Move) -> Text:
     """`12.3s  2001-03-07  canary  5%  because ...`."""
-    going_back = move.state.startswith(("rolling_back", "partial", "locked"))
-    style = "red" if going_back else "green"
     text = Text.assemble(
         (f"{move.seconds:6.1f}s  {move.day}  ", "dim"),
-        (f"{move.state:<30}", style),
+        (f"{move.state:<30}", state_style(move.state)),
         (f"{percent_text(move.share):>5}", "bold"),
     )
     if move.reasons:
@@ -144,87 +136,32 @@ def move_text(move: Move) -> Text:
 
 def picture(frame: Frame) -> RenderableType:
     """The panel of one rollout: share, clocks, rules with their distance, books and money."""
-    told = frame.explanation
-    head = Text.assemble(
-        (frame.rollout, "bold"),
-        "  ",
-        (told.state, "bold cyan"),
-        (f" -> {told.next_state}" if told.next_state else "", "dim"),
-        (f"   market day {frame.day}, bar {frame.bars}, {frame.seconds:.1f} s", "dim"),
-    )
-    parts: list[RenderableType] = [head, _share_bar(frame), *(_clocks(told)), _rules(told)]
+    share = f"{words.bar(frame.published / WHOLE)} {percent_text(frame.published)} published"
+    parts: list[RenderableType] = [
+        Text.assemble(
+            (f"{frame.rollout}  ", "bold"),
+            (frame.state, f"bold {state_style(frame.state)}"),
+            (f"   market day {frame.day}, bar {frame.bars}, {frame.seconds:.0f} s", "dim"),
+        ),
+        Text(f"share     {share}"),
+    ]
+    if frame.told is not None:
+        parts += [Text(words.clock(clock)) for clock in frame.told.clocks]
+        parts += [rules_table(frame.told)] if frame.told.triggers else []
     parts.append(_desk(frame))
-    if told.blockers:
-        parts.append(Text("waits for: " + "; ".join(told.blockers), style="yellow"))
+    if frame.told is not None and frame.told.blockers:
+        parts.append(Text("waits for " + "; ".join(frame.told.blockers), style="yellow"))
     return Panel(Group(*parts), border_style="dim")
 
 
-def _share_bar(frame: Frame) -> RenderableType:
-    bar = ProgressBar(total=WHOLE, completed=frame.published, width=40)
-    return _row(Text("share"), bar, Text(f"{percent_text(frame.published)} published"))
-
-
-def _clocks(told: Explanation) -> list[RenderableType]:
-    rows: list[RenderableType] = []
-    for clock in told.clocks:
-        total = max(clock.required_ms, 1)
-        bar = ProgressBar(total=total, completed=min(clock.elapsed_ms, total), width=40)
-        words = f"{clock.elapsed_ms / 1000:.1f} of {clock.required_ms / 1000:g} s {clock.note}"
-        rows.append(_row(Text(clock.name), bar, Text(words, style="dim")))
-    return rows
-
-
-def _row(name: Text, bar: ProgressBar, words: Text) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=9)
-    grid.add_column(width=40)
-    grid.add_column()
-    grid.add_row(name, bar, words)
-    return grid
-
-
-def _rules(told: Explanation) -> RenderableType:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for column in ("rule", "value", "limit", "distance", "samples", "outcome"):
-        table.add_column(column, justify="left" if column in ("rule", "outcome") else "right")
-    for result in told.checks:
-        _add_rule(table, result, result.outcome.value, COLOURS[result.outcome])
-    for result in told.triggers:
-        quiet = "firing" if result.firing else "quiet"
-        word = quiet if result.outcome in (Outcome.PASS, Outcome.FAIL) else result.outcome.value
-        _add_rule(table, result, word, "red" if result.firing else "dim")
-    return table
-
-
-def _add_rule(table: Table, result: RuleResult, word: str, style: str) -> None:
-    term = result.terms[0] if result.terms else None
-    table.add_row(
-        result.rule,
-        number(term.value, term.unit) if term else "",
-        number(term.limit, term.unit) if term else "",
-        number(term.distance, term.unit) if term else "",
-        str(term.samples) if term else "",
-        Text(word, style=style),
-    )
-
-
 def _desk(frame: Frame) -> RenderableType:
-    cells: Sequence[Text] = [
+    cells = [
         Text.assemble(
-            (version, "bold"),
-            f" {count} books ",
-            money_text(frame.money.get(version, 0.0)),
+            (version, "bold"), f" {count} books ", money_text(frame.money.get(version, 0.0))
         )
         for version, count in frame.books.items()
     ]
     return Columns(cells, padding=(0, 4))
-
-
-def number(value: float | None, unit: str) -> str:
-    """Short, with its unit; empty for None."""
-    if value is None:
-        return ""
-    return f"{value:.3g}{'' if unit in ('%', '') else ' '}{unit}"
 
 
 def money_text(amount: float) -> Text:
