@@ -67,12 +67,15 @@ class RolloutMachine:
         self.edges = tuple(_edges(steps, rollback))
         self.states = tuple(_states(steps, rollback))
         self.known = frozenset(self.states)
+        self._triggers = {
+            state: tuple(dict.fromkeys(e.trigger for e in self.edges if e.source == state))
+            for state in self.states
+        }
         self._machine = Machine(
             model=None,
             states=list(self.states),
             initial=PENDING,
             auto_transitions=False,
-            ignore_invalid_triggers=True,
         )
         for edge in self.edges:
             self._machine.add_transition(
@@ -84,14 +87,13 @@ class RolloutMachine:
         taken. Raises ValueError for a state that this policy does not have."""
         if situation.state not in self.known:
             raise ValueError(f"this policy has no state {situation.state!r}")
-        event = self._machine.events.get(trigger)
-        if event is None or not event.trigger(situation):
+        if trigger not in self.triggers(situation.state):
             return None
-        return situation.state
+        return situation.state if self._machine.events[trigger].trigger(situation) else None
 
     def triggers(self, state: str) -> tuple[str, ...]:
         """What can happen in `state`, in the table's order."""
-        return tuple(dict.fromkeys(e.trigger for e in self.edges if e.source == state))
+        return self._triggers.get(state, ())
 
 
 def side_states(step: Step) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from freezegun import freeze_time
 
+from controller.core.clocks import next_due
 from controller.core.effect import Alert, Effect
 from controller.core.event import Command, CommandName
 from controller.core.plan import Plan
@@ -21,7 +22,7 @@ from controller.policy.load import LoadedPolicy, load_text
 from controller.policy.models import ConfigPublisher
 from controller.replay.expect import as_claimed
 from controller.replay.feed import Clock, Feed
-from controller.replay.runner import MARGIN, initial_state, plan_of, things
+from controller.replay.runner import MARGIN, initial_state, plan_of, resolution, things
 from controller.replay.scenario import Flow, Happening, Scenario
 from controller.replay.stepped import MovableClock, SteppedScheduler
 from controller.replay.timeline import Happened, Timeline
@@ -35,9 +36,10 @@ from controller.sources.base import Source
 from controller.store import open_store
 from controller.store.base import Commit, Store
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
 OWNER = "scenario"
+MEMORY = Path("/dev/shm")
+"""Where there is a file system in memory, a run's store is there: it has nothing to outlive."""
 
 
 class _Crash(BaseException):
@@ -113,11 +115,9 @@ class _LiveRun:
         self.timeline = Timeline(initial)
         plans = Plans(self.store, {})
         plans.save(self.loaded, scenario.start)
-        self.store.create(initial, str(self.loaded.path))
+        due = next_due(self.plan, initial, scenario.start)
+        self.store.create(initial, str(self.loaded.path), due)
         self._begin()
-        if initial.started_at is not None:
-            # It stands in the middle: its looks are due from now on.
-            self.store.reschedule(scenario.start + self.plan.tick)
 
     def _open_store(self) -> None:
         self._database = open_store(str(self.folder / "state" / "rollout.db"))
@@ -133,16 +133,11 @@ class _LiveRun:
         )
         self.stepped = SteppedScheduler()
         self.ticks = TickScheduler(
-            self.round, self._resolution(), scheduler=self.stepped,
+            self.round, resolution(self.scenario, self.plan), scheduler=self.stepped,
             on_overlap=_never, on_error=self._failed, on_clock_step=_never_stepped,
         )  # fmt: skip
         self.errors: list[BaseException] = []
         self.ticks.start(watch=False)
-
-    def _resolution(self) -> timedelta:
-        """One round per tick where the ticks lie on the scheduler's grid, else one a second."""
-        aligned = not (self.scenario.start - EPOCH) % self.plan.tick
-        return self.plan.tick if aligned else timedelta(seconds=1)
 
     def _failed(self, error: BaseException) -> None:
         self.errors.append(error)
@@ -245,7 +240,7 @@ class _LiveRun:
 def run_live(scenario: Scenario, loaded: LoadedPolicy | None = None) -> Timeline:
     """Run `scenario` to its end under frozen time. Raises what a round raises."""
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder,
         freeze_time(scenario.start) as frozen,
     ):
         run = _LiveRun(scenario, loaded or scenario.load(), Path(folder))

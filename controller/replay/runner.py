@@ -13,6 +13,7 @@ from typing import cast
 
 import msgspec
 
+from controller.core.calendar import EPOCH
 from controller.core.clocks import next_due
 from controller.core.compiler import compile_plan
 from controller.core.decide import decide
@@ -74,6 +75,12 @@ def plan_of(scenario: Scenario, loaded: LoadedPolicy) -> Plan:
     assert policy is not None, "a scenario's policy is checked when it is loaded"
     calendar = _calendars.span(policy.schedule.calendar, scenario.start).calendar
     return compile_plan(policy, loaded.gates, loaded.guards, loaded.digest, calendar)
+
+
+def resolution(scenario: Scenario, plan: Plan) -> timedelta:
+    """How often a round of the controller looks for what is due: once a tick, where the ticks lie
+    on whole multiples since 1970, or once a second."""
+    return plan.tick if not (scenario.start - EPOCH) % plan.tick else timedelta(seconds=1)
 
 
 def initial_state(scenario: Scenario, plan: Plan, feed: Feed) -> State:
@@ -149,8 +156,10 @@ def _activated(timeline: Timeline) -> dict[str, str]:
 
 def _tick_until(run: _Run, until: timedelta, *, inclusive: bool) -> None:
     """Every tick that is due before `until` (or at it)."""
+    grid = resolution(run.scenario, run.plan)
     while run.due is not None:
-        at = max(run.due - run.clock.start - run.clock.shift, run.clock.elapsed)
+        round_at = EPOCH + -((EPOCH - run.due) // grid) * grid
+        at = max(round_at - run.clock.start - run.clock.shift, run.clock.elapsed)
         at = max(at, run.down_until)
         if at > until or (at == until and not inclusive):
             return
@@ -225,7 +234,7 @@ def _decide(run: _Run, event: Event, *, deliver: bool = True) -> Decision:
     decision = decide(run.plan, before, event, now)
     run.timeline.happened.append(Happened(run.clock.elapsed, event, before, decision))
     run.state = decision.state
-    run.due = due_after(run.plan, before, run.due, event, decision, now)
+    run.due = due_after(run.plan, before, run.due, event, decision)
     for effect in decision.effects:
         if isinstance(effect, Alert):
             continue

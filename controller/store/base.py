@@ -133,8 +133,9 @@ class Store(Protocol):
         ...
 
     # rollouts -----------------------------------------------------------------------------
-    def create(self, state: State, policy_path: str) -> bool:
-        """Insert a rollout; False when one of that name is there."""
+    def create(self, state: State, policy_path: str, next_due: datetime | None = None) -> bool:
+        """Insert a rollout; False when one of that name is there. `next_due`: of one that begins
+        in the middle, when it is first looked at."""
         ...
 
     def rollouts(self) -> list[Rollout]:

@@ -63,7 +63,7 @@ class SqlStore:
         return known.path, known.text
 
     # rollouts -----------------------------------------------------------------------------
-    def create(self, state: State, policy_path: str) -> bool:
+    def create(self, state: State, policy_path: str, next_due: datetime | None = None) -> bool:
         """See `Store`. Raises ValueError for a state that is not a first one (seq 0)."""
         if state.seq != 0:
             raise ValueError(f"a rollout begins at seq 0, not {state.seq}")
@@ -80,6 +80,7 @@ class SqlStore:
                     policy_path=policy_path,
                     state=encoded,
                     initial=encoded,
+                    next_due=None if next_due is None else codec.micros(next_due),
                 )
             )
         return True
