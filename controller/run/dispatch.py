@@ -21,7 +21,7 @@ from controller.core.event import Acknowledgement
 from controller.core.share import NONE
 from controller.core.state import State
 from controller.effects.base import EffectError, Target
-from controller.run.unit import PlanOf, UnknownRollout, due_after, handle
+from controller.run.unit import PlanOf, UnknownRollout, due_after, handle, not_before
 from controller.store.base import Commit, Delivery, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -216,9 +216,10 @@ class Dispatcher:
                 continue
             event = Acknowledgement(key, answer.ok, answer.detail)
             try:
-                plan = self._plan_of(row.state.policy, now)
-                decision = decide(plan, row.state, event, now)
-                due = due_after(plan, row.state, row.next_due, event, decision, now)
+                at = not_before(row.state, now)
+                plan = self._plan_of(row.state.policy, at)
+                decision = decide(plan, row.state, event, at)
+                due = due_after(plan, row.state, row.next_due, event, decision)
             except Exception as error:
                 log.exception("%s: what its target answered cannot be decided on", key)
                 untold[key] = f"delivered, not acknowledged: {error}"

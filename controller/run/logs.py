@@ -12,7 +12,7 @@ import msgspec
 
 TEXT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 QUIET = ("apscheduler", "alembic", "watchfiles")
-"""Libraries that log each of their steps."""
+"""Libraries that log each of their steps; what matters of it is said again in our own words."""
 
 
 class OneLine(logging.Formatter):
@@ -57,7 +57,7 @@ def configure(level: str, form: Literal["text", "json"], stream: TextIO | None =
     root.addHandler(handler)
     root.setLevel(level.upper())
     for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _moment(record: logging.LogRecord) -> str:

@@ -5,7 +5,7 @@ the same steps for all due rollouts together (`controller`).
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controller.core.clocks import next_due
 from controller.core.decide import decide
@@ -17,6 +17,8 @@ from controller.store.base import Commit, Store
 
 TRIES = 20
 """How often a decision is made again because another one was committed first."""
+LONGEST_ROUND = timedelta(minutes=1)
+"""An event may be this much older than what was decided meanwhile."""
 
 PlanOf = Callable[[str, datetime], Plan]
 """The plan of a policy's hash, good at a time (`Plans.plan`)."""
@@ -37,9 +39,10 @@ def handle(store: Store, plan_of: PlanOf, rollout: str, event: Event, now: datet
         row = store.rollout(rollout)
         if row is None:
             raise UnknownRollout(_no_such(store, rollout))
-        plan = plan_of(policy_for(event, row.state), now)
-        decision = decide(plan, row.state, event, now)
-        due = due_after(plan, row.state, row.next_due, event, decision, now)
+        at = not_before(row.state, now)
+        plan = plan_of(policy_for(event, row.state), at)
+        decision = decide(plan, row.state, event, at)
+        due = due_after(plan, row.state, row.next_due, event, decision)
         if store.commit([Commit(row.state, event, decision, due)])[0]:
             return decision
     raise Contended(f"{rollout}: others were faster {TRIES} times in a row; try again")
@@ -52,17 +55,21 @@ def policy_for(event: Event, state: State) -> str:
     return state.policy
 
 
+def not_before(state: State, now: datetime) -> datetime:
+    """When an event that comes between looks happened. The round that carries it may have begun
+    before somebody else's last event: then it comes right after that one. A clock that went back
+    further than a round can take is told to the core as it is."""
+    if state.at is not None and now < state.at <= now + LONGEST_ROUND:
+        return state.at
+    return now
+
+
 def due_after(
-    plan: Plan,
-    before: State,
-    was_due: datetime | None,
-    event: Event,
-    decision: Decision,
-    now: datetime,
+    plan: Plan, before: State, was_due: datetime | None, event: Event, decision: Decision
 ) -> datetime | None:
     """When to look next. What happens between two looks does not put the next one off: a look
     that is due already stays due."""
-    due = next_due(plan, decision.state, now)
+    due = next_due(plan, decision.state, decision.at)
     scheduled = isinstance(event, Tick) and event.scheduled
     restarted = decision.state.started_at != before.started_at
     if due is None or was_due is None or scheduled or restarted:

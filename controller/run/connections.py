@@ -1,0 +1,159 @@
+"""Sources and targets of the rollouts, opened when first needed and kept while their policy is.
+
+By rollout and policy hash: two rollouts never share a source object, and an edited policy gets
+its own, so an edit can never read through the definitions of the text before.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from controller.core.effect import Alert, Effect
+from controller.core.state import State
+from controller.effects import ALERTS, open_targets
+from controller.effects.base import EffectError, Target
+from controller.policy.models import PushSource as PushModel
+from controller.run.plans import Plans
+from controller.run.unit import UnknownRollout
+from controller.sources import open_source
+from controller.sources.base import Source, SourceError
+from controller.sources.directory import DirectorySource
+from controller.sources.push import PushSource, Received
+from controller.store.base import Store, StoreError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What is open for one rollout under one policy."""
+
+    policy: str
+    sources: dict[str, Source]
+    slow: bool
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        for source in self.sources.values():
+            source.close()
+
+
+class Opened:
+    """Opens sources and targets as policies say. Safe for several threads."""
+
+    def __init__(self, store: Store, plans: Plans, state_dir: Path) -> None:
+        self._store = store
+        self._plans = plans
+        self._state_dir = state_dir.absolute()
+        self._sources: dict[str, _Open] = {}
+        self._targets: dict[str, tuple[str, dict[str, Target]]] = {}
+        self._opening = Lock()
+
+    # Sources ------------------------------------------------------------------------------
+
+    def sources(self, state: State, now: datetime) -> Mapping[str, Source]:
+        """The sources of the policy that `state` is under. Raises SourceError, StoreError, and
+        what the policy raises."""
+        return self._opened(state, now).sources
+
+    def slow(self, state: State, now: datetime) -> bool:
+        """Whether any of them has to be asked over a file, a database or a network; raises as
+        `sources` does."""
+        return self._opened(state, now).slow
+
+    def poll(self, now: datetime) -> Sequence[tuple[str, str]]:
+        """Let directories be read: (rollout, source) of those that had something. Raises
+        StoreError."""
+        heard = []
+        for rollout, found in list(self._sources.items()):
+            for name, source in found.sources.items():
+                if isinstance(source, DirectorySource) and self._poll(rollout, source, now):
+                    heard.append((rollout, name))
+        return heard
+
+    def push(
+        self,
+        rollout: str,
+        source: str,
+        observations: Sequence[Mapping[str, Any]] | bytes,
+        now: datetime,
+        keys: Sequence[str] = (),
+    ) -> Received:
+        """Observations for a push source; see `PushSource.push`. Raises UnknownRollout and
+        SourceError when there is no such source."""
+        row = self._store.rollout(rollout)
+        if row is None:
+            raise UnknownRollout(f"no rollout {rollout!r}")
+        found = self.sources(row.state, now)
+        target = found.get(source)
+        if not isinstance(target, PushSource):
+            names = [name for name, other in found.items() if isinstance(other, PushSource)]
+            raise SourceError(
+                f"{rollout} has no push source {source!r}; "
+                + (f"there are: {', '.join(names)}" if names else "its policy declares none")
+            )
+        return target.push(observations, now, keys)
+
+    def release(self, rollout: str) -> None:
+        """Nobody looks at this rollout any more: let go of its windows and connections."""
+        with self._opening:
+            found = self._sources.pop(rollout, None)
+        if found is not None:
+            found.close()
+
+    def _opened(self, state: State, now: datetime) -> _Open:
+        found = self._sources.get(state.rollout)
+        if found is not None and found.policy == state.policy:
+            return found
+        with self._opening:
+            found = self._sources.get(state.rollout)
+            if found is None or found.policy != state.policy:
+                if found is not None:
+                    found.close()
+                found = self._sources[state.rollout] = self._open(state, now)
+        return found
+
+    def _open(self, state: State, now: datetime) -> _Open:
+        known = self._plans.known(state.policy, now)
+        models = known.policy.sources
+        sources = {
+            name: open_source(
+                name, model, store=self._store, base_dir=known.path.parent, rollout=state.rollout
+            )
+            for name, model in models.items()
+        }
+        slow = any(not isinstance(model, PushModel) for model in models.values())
+        return _Open(state.policy, sources, slow)
+
+    def _poll(self, rollout: str, source: DirectorySource, now: datetime) -> bool:
+        try:
+            return source.poll(now) > 0
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("%s: the directory of %s cannot be read", rollout, source.name)
+            return False
+
+    # Targets ------------------------------------------------------------------------------
+
+    def target(self, state: State, effect: Effect, now: datetime) -> Target:
+        """Where an effect goes. Raises EffectError when the policy has no such target."""
+        policy, targets = self._targets.get(state.rollout, ("", {}))
+        if policy != state.policy:
+            known = self._plans.known(state.policy, now)
+            targets = open_targets(known.policy, known.path.parent, self._state_dir)
+            self._targets[state.rollout] = (state.policy, targets)
+        name = ALERTS if isinstance(effect, Alert) else effect.target
+        if name not in targets:
+            names = ", ".join(sorted(targets))
+            raise EffectError(f"the policy publishes nothing as {name!r}; there are: {names}")
+        return targets[name]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for rollout in list(self._sources):
+            self.release(rollout)

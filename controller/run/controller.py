@@ -1,0 +1,383 @@
+"""The round: what is due is looked at, decided on, made durable in one transaction, carried out.
+
+A rollout's looks are due at start + k ticks, whatever happened before, so they never drift.
+- A look is *late* when its round began more than `late_after` past its due time.
+- A look is *missed* when the next one was due before its round began. One look stands for all
+  that were missed; the core notes the gap and counts one tick of it as watched.
+- A round that is still running when the next should begin *overlaps*: the next is skipped, and
+  what was due in it is due in the one after. The scheduler counts them.
+
+Nothing here knows the time: it is an argument of every call.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from threading import Lock
+from typing import Protocol
+
+import msgspec
+
+from controller.core.assess import span
+from controller.core.calendar import milliseconds
+from controller.core.clocks import next_due
+from controller.core.decide import decide
+from controller.core.decision import Decision
+from controller.core.effect import Effect, Severity
+from controller.core.event import Tick
+from controller.core.measurement import Measurement, Outcome
+from controller.core.plan import Plan, Step, TriggerPlan
+from controller.core.state import State
+from controller.effects.base import Target
+from controller.run.alarms import Alarms
+from controller.run.collect import collect
+from controller.run.dispatch import Dispatcher
+from controller.run.plans import Plans
+from controller.run.unit import handle
+from controller.sources.base import Source
+from controller.store.base import Commit, Rollout, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+RETRY_BROKEN = timedelta(seconds=15)
+"""A rollout that could not be decided on is tried again after this long."""
+BEAT_EVERY = timedelta(seconds=5)
+"""While nothing is due, heartbeats are written at most this often."""
+
+Look = tuple[Rollout, Callable[[], dict[str, Measurement]]]
+"""A rollout that is due, and how to come by its measurements."""
+
+
+class Connections(Protocol):
+    """Sources and targets of rollouts, opened when first asked for."""
+
+    def sources(self, state: State, now: datetime) -> Mapping[str, Source]:
+        """The sources of the policy that `state` is under."""
+        ...
+
+    def slow(self, state: State, now: datetime) -> bool:
+        """Whether asking them may take long (a database, a network)."""
+        ...
+
+    def target(self, state: State, effect: Effect, now: datetime) -> Target:
+        """Where an effect goes."""
+        ...
+
+    def poll(self, now: datetime) -> Sequence[tuple[str, str]]:
+        """Let sources take in what waits for them: (rollout, source) of those that had
+        something."""
+        ...
+
+    def release(self, rollout: str) -> None:
+        """Nobody looks at this rollout any more."""
+        ...
+
+
+@dataclass(slots=True)
+class Totals:
+    """What this controller has done since it began; written with every heartbeat."""
+
+    rounds: int = 0
+    decided: int = 0
+    late: int = 0
+    missed: int = 0
+    overlapped: int = 0
+    failed: int = 0
+    errors: int = 0
+    clock_steps: int = 0
+
+
+@dataclass(slots=True)
+class TickReport:
+    """One round. `missed` counts looks, the others rollouts. `refused`: somebody else was faster,
+    looked at again in the next round. `failed` says why, by rollout."""
+
+    at: datetime
+    due: int = 0
+    decided: int = 0
+    moved: list[str] = field(default_factory=list)
+    refused: int = 0
+    late: int = 0
+    missed: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    delivered: int = 0
+    undelivered: int = 0
+
+
+class Controller:
+    """Ticks the rollouts of one store as `owner`."""
+
+    def __init__(
+        self,
+        store: Store,
+        plans: Plans,
+        connections: Connections,
+        alarms: Alarms,
+        owner: str,
+        *,
+        random: Random,
+        lease: timedelta = timedelta(seconds=15),
+        late_after: timedelta = timedelta(seconds=2),
+        workers: int = 1,
+    ) -> None:
+        """`workers`: how many slow sources are asked, and targets written to, at the same time;
+        with 1 everything happens in the caller's thread, in order."""
+        self.totals = Totals()
+        self.owner = owner
+        self.dispatcher = Dispatcher(
+            store, plans.plan, connections.target, owner,
+            random=random, lease=lease, workers=workers,
+        )  # fmt: skip
+        self._store = store
+        self._plans = plans
+        self._connections = connections
+        self._alarms = alarms
+        self._lease = lease
+        self._late_after = late_after
+        self._pool = ThreadPoolExecutor(workers, "sources") if workers > 1 else None
+        self._one_round = Lock()
+        self._retry_at: dict[str, datetime] = {}
+        self._last_beat: datetime | None = None
+
+    # The round ----------------------------------------------------------------------------
+
+    def begin(self, now: datetime) -> None:
+        """Before the first round: if somebody wrote here at a later time, the clock went back
+        while nobody was watching."""
+        newest = max((at for _, at, _ in self._store.heartbeats()), default=now)
+        if newest - now > self._late_after:
+            self.clock_stepped(now - newest, now)
+
+    def tick(self, now: datetime) -> TickReport:
+        """One round at `now`. A rollout that cannot be decided on is reported and does not keep
+        the others. Raises StoreError when the store cannot be used: nothing is lost, the next
+        round finds everything due again."""
+        with self._one_round:
+            self._alarms.retry()
+            report = TickReport(now)
+            heard = self._connections.poll(now)
+            rows = self._due(now, report)
+            for looks in self._looks(rows, now):
+                self._decide_all(looks, now, report)
+                self._carry_out(now, report)
+            looked_at = {row.state.rollout for row in rows}
+            for rollout, source in heard:
+                if rollout in looked_at:
+                    continue
+                decision = self.observed(rollout, source, now)
+                if decision is not None and decision.move:
+                    report.moved.append(rollout)
+            self._count(report)
+            return report
+
+    def clock_stepped(self, step: timedelta, now: datetime) -> None:
+        """The wall clock moved by `step` on its own. Back: what was planned by the old clock is
+        due at once. Raises StoreError."""
+        self.totals.clock_steps += 1
+        words = f"{'back' if step < timedelta(0) else 'forward'} by {span(milliseconds(abs(step)))}"
+        moved = 0
+        if step < timedelta(0):
+            moved = self._store.reschedule(now)
+            self._retry_at.clear()
+        self._alarms.tell(
+            f"controller/{self.owner}/clock/{now.isoformat()}",
+            Severity.HIGH,
+            "clock",
+            f"the clock went {words}",
+            (f"{moved} rollouts are looked at at once",) if moved else (),
+            now,
+        )
+
+    def say_goodbye(self, now: datetime) -> None:
+        """The last heartbeat: stopped, and on purpose. Raises StoreError."""
+        self._beat("stopped", now)
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self.dispatcher.close()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _due(self, now: datetime, report: TickReport) -> list[Rollout]:
+        rows = self._store.claim_due(now, self.owner, self._lease)
+        if self._retry_at:
+            rows = [row for row in rows if not self._rests(row.state.rollout, now)]
+        report.due = len(rows)
+        return rows
+
+    def _rests(self, rollout: str, now: datetime) -> bool:
+        """Whether a broken rollout is left alone for the moment."""
+        return now < self._retry_at.get(rollout, now)
+
+    def _looks(self, rows: Iterable[Rollout], now: datetime) -> Iterable[list[Look]]:
+        """Rollouts with quick sources first; those with slow ones are asked meanwhile, so that
+        nobody's hard limit waits for another's database."""
+        quick: list[Look] = []
+        slow: list[Look] = []
+        for row in rows:
+            if self._pool is not None and self._is_slow(row.state, now):
+                asked = self._pool.submit(self._measure, row.state, now)
+                slow.append((row, asked.result))
+            else:
+                quick.append((row, lambda state=row.state: self._measure(state, now)))  # type: ignore[misc]
+        return (quick, slow) if slow else (quick,)
+
+    def _is_slow(self, state: State, now: datetime) -> bool:
+        try:
+            return self._connections.slow(state, now)
+        except Exception:
+            log.debug("%s: sources unknown, its look will say why", state.rollout, exc_info=True)
+            return False
+
+    def _measure(self, state: State, now: datetime) -> dict[str, Measurement]:
+        """What the plan reads. Sources that cannot even be opened are errors of the source, not
+        of the rollout: it is decided on all the same. Raises what the plan raises."""
+        plan = self._plans.plan(state.policy, now)
+        try:
+            sources = self._connections.sources(state, now)
+        except Exception as error:
+            log.warning("%s: sources not opened: %s", state.rollout, error, exc_info=True)
+            broken = Measurement(status="error", detail=f"{type(error).__name__}: {error}")
+            return dict.fromkeys(plan.references, broken)
+        return collect(plan, state, sources, now)
+
+    def _decide_all(self, looks: Iterable[Look], now: datetime, report: TickReport) -> None:
+        """Decide on each, then one transaction for all."""
+        commits: list[Commit] = []
+        plan_of = self._plans.plan
+        for row, measure in looks:
+            state = row.state
+            try:
+                plan = plan_of(state.policy, now)
+                event = Tick(measure())
+                decision = decide(plan, state, event, now)
+                due = next_due(plan, decision.state, now)
+            except Exception as error:
+                log.debug("%s", state.rollout, exc_info=True)
+                report.failed[state.rollout] = self._broken(state, error, now)
+                continue
+            self._note_lateness(plan, row, now, report)
+            commits.append(Commit(state, event, decision, due))
+        for commit, accepted in zip(commits, self._commit(commits, now, report), strict=True):
+            name = commit.before.rollout
+            if not accepted:
+                report.refused += name not in report.failed
+                continue
+            report.decided += 1
+            if commit.decision.move:
+                report.moved.append(name)
+            if commit.next_due is None:
+                self._connections.release(name)
+            if self._retry_at:
+                self._retry_at.pop(name, None)
+
+    def _commit(self, commits: list[Commit], now: datetime, report: TickReport) -> list[bool]:
+        """All at once; if one of them cannot be written, each by itself."""
+        try:
+            return self._store.commit(commits)
+        except ValueError:
+            log.warning("one of %d decisions cannot be written: each by itself", len(commits))
+        accepted = []
+        for commit in commits:
+            try:
+                accepted += self._store.commit([commit])
+            except ValueError as error:
+                name = commit.before.rollout
+                report.failed[name] = self._broken(commit.before, error, now)
+                accepted.append(False)
+        return accepted
+
+    def _note_lateness(self, plan: Plan, row: Rollout, now: datetime, report: TickReport) -> None:
+        if row.next_due is None:
+            return
+        behind = now - row.next_due
+        if behind > self._late_after:
+            report.late += 1
+            report.missed += behind // plan.tick
+
+    def _carry_out(self, now: datetime, report: TickReport) -> None:
+        done = self.dispatcher.dispatch(now)
+        report.delivered += done.delivered
+        report.undelivered += done.failed
+
+    # Between ticks ------------------------------------------------------------------------
+
+    def observed(self, rollout: str, source: str, now: datetime) -> Decision | None:
+        """A source has taken something in. If that breaks a hard limit of the rollout, it is
+        decided on at once (rule 9); otherwise nothing is written, the next look sees it. Raises
+        StoreError; what else goes wrong is the rollout's trouble, not the caller's."""
+        row = self._store.rollout(rollout)
+        if row is None or self._rests(rollout, now):
+            return None
+        try:
+            return self._observe(row.state, source, now)
+        except StoreError:
+            raise
+        except Exception as error:
+            log.debug("%s", rollout, exc_info=True)
+            self._broken(row.state, error, now)
+            return None
+
+    def _observe(self, state: State, source: str, now: datetime) -> Decision | None:
+        plan = self._plans.plan(state.policy, now)
+        step = plan.step(state.name)
+        if step is None:
+            return None
+        guards = [
+            guard for guard in hard_limits(plan, step, source) if guard.name not in state.firing
+        ]
+        if not guards:
+            return None
+        measurements = self._measure(state, now)
+        if all(guard.evaluate(measurements, now)[0] is not Outcome.PASS for guard in guards):
+            return None
+        event = Tick(measurements, scheduled=False)
+        decision = handle(self._store, self._plans.plan, state.rollout, event, now)
+        self.dispatcher.dispatch(now, state.rollout)
+        return decision
+
+    # What goes wrong ----------------------------------------------------------------------
+
+    def _broken(self, state: State, error: Exception, now: datetime) -> str:
+        """Nobody can decide on this rollout, so nobody guards it: people must know. Returns what
+        is wrong, in words."""
+        rollout, words = state.rollout, f"{type(error).__name__}: {error}"
+        self._retry_at[rollout] = now + RETRY_BROKEN
+        key = f"rollout/{rollout}/{state.seq}/undecided"
+        title = f"{rollout} cannot be decided on and is not guarded"
+        if self._alarms.tell(key, Severity.CRITICAL, "undecided", title, (words,), now):
+            log.error("%s: %s", rollout, words, exc_info=error)
+        return words
+
+    # What it says of itself ---------------------------------------------------------------
+
+    def _count(self, report: TickReport) -> None:
+        totals = self.totals
+        totals.rounds += 1
+        totals.decided += report.decided
+        totals.late += report.late
+        totals.missed += report.missed
+        totals.failed += len(report.failed)
+        if report.missed:
+            log.warning("%d rollouts late, %d looks missed", report.late, report.missed)
+        last, now = self._last_beat, report.at
+        if report.due or last is None or not last <= now < last + BEAT_EVERY:
+            self._beat("running", now)
+
+    def _beat(self, state: str, now: datetime) -> None:
+        note = msgspec.json.encode({"state": state, **asdict(self.totals)}).decode()
+        self._store.beat(self.owner, now, note)
+        self._last_beat = now
+
+
+def hard_limits(plan: Plan, step: Step, source: str) -> list[TriggerPlan]:
+    """Those guarding `step` that something new from `source` can break."""
+    fed = {metric.name for metric in plan.metrics.values() if metric.source == source}
+    return [
+        trigger
+        for trigger in plan.guarding[step.name]
+        if trigger.hard and any(key.partition(".")[2] in fed for key in trigger.references)
+    ]
