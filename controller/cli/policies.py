@@ -18,7 +18,6 @@ from controller.cli.output import (
     StateOption,
     Stop,
     answer_in,
-    console,
     emit,
     now,
     only_rollout,
@@ -277,12 +276,15 @@ def test(
 
 
 def _record(name: str, output: Path | None, database: str | None, state_dir: Path | None) -> None:
-    from controller.replay.record import record_scenario
+    from controller.replay.record import NothingRecorded, record_scenario
 
     settings = settings_from(database=database, state_dir=state_dir)
     with store_of(settings) as store:
         chosen = only_rollout(store, name)
-        text = record_scenario(store, plans_of(store).plan, chosen)
+        try:
+            text = record_scenario(store, plans_of(store).plan, chosen)
+        except NothingRecorded as error:
+            raise Stop(Exit.FAILED, str(error)) from error
     if output is None:
         sys.stdout.write(text)
         return
@@ -308,8 +310,10 @@ def replay(
     """
     as_json = answer_in(form)
     from controller.cli.replaying import replay_file
+    from controller.policy.load import load_policy
 
-    out = console()
-    code = replay_file(_compiled, policy, history, out, as_json=as_json)
-    if code:
-        raise SystemExit(code)
+    loaded = load_policy(policy, os.environ)
+    if not loaded.ok:
+        problems = "\n".join(str(finding) for finding in loaded.findings)
+        raise Stop(Exit.FAILED, f"the policy has errors\n{problems}")
+    replay_file(loaded, history, as_json=as_json)

@@ -60,21 +60,30 @@ class Feed:
     push: dict[str, PushSource] = field(default_factory=dict)
     outages: dict[str, timedelta] = field(default_factory=dict)
     last_heard: dict[str, datetime] = field(default_factory=dict)
+    flowing: tuple[str, ...] = ()
     concurrent: bool = False
     """Whether several writers of a flow write at the same time, in threads (live runs)."""
 
     @classmethod
-    def begin(cls, scenario: Scenario, plan: Plan, clock: Clock, store: Store | None) -> "Feed":
-        """`store` keeps the observations; None: in memory."""
-        feed = cls(scenario, plan, clock)
+    def begin(
+        cls,
+        scenario: Scenario,
+        plan: Plan,
+        clock: Clock,
+        store: Store | None,
+        flowing: tuple[str, ...] = (),
+    ) -> "Feed":
+        """`store` keeps the observations; None: in memory. `flowing` are push sources besides
+        those that the scenario's observations go to."""
+        feed = cls(scenario, plan, clock, flowing=flowing)
         feed.open(store if store is not None else cast(Store, Batches()))
         return feed
 
     def open(self, store: Store) -> None:
         """Open the push sources on a store, as a start of the controller does."""
-        flowing = {flow.source for flow in self.scenario.flows}
+        flowing = {*self.flowing, *(flow.source for flow in self.scenario.flows)}
         self.push = {
-            name: PushSource(name, store, f"{self.plan.rollout}/{name}") for name in flowing
+            name: PushSource(name, store, f"{self.plan.rollout}/{name}") for name in sorted(flowing)
         }
 
     def sources(self) -> dict[str, Source]:

@@ -52,7 +52,7 @@ class _Waiting:
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """One pure run."""
 
     scenario: Scenario
@@ -67,6 +67,14 @@ class _Run:
     targets_out: dict[str, timedelta] = field(default_factory=dict)
     crash_at: timedelta | None = None
     down_until: timedelta = timedelta(0)
+
+    @classmethod
+    def begin(cls, scenario: Scenario, plan: Plan, clock: Clock, feed: Feed) -> "Run":
+        """At the scenario's start."""
+        state = initial_state(scenario, plan, feed)
+        run = cls(scenario, plan, clock, feed, state, Timeline(state))
+        run.due = next_due(plan, state, clock.now)
+        return run
 
 
 def plan_of(scenario: Scenario, loaded: LoadedPolicy) -> Plan:
@@ -129,17 +137,15 @@ def run_pure(scenario: Scenario, loaded: LoadedPolicy | None = None) -> Timeline
     plan = plan_of(scenario, loaded or scenario.load())
     clock = Clock(scenario.start)
     feed = Feed.begin(scenario, plan, clock, None)
-    state = initial_state(scenario, plan, feed)
-    run = _Run(scenario, plan, clock, feed, state, Timeline(state))
-    run.due = next_due(plan, state, clock.now)
+    run = Run.begin(scenario, plan, clock, feed)
     end = scenario.until + MARGIN * plan.tick
     for at, _, thing in things(scenario):
         if at > end:
             break
-        _tick_until(run, at, inclusive=False)
+        tick_until(run, at, inclusive=False)
         clock.elapsed = max(clock.elapsed, at)
-        _take(run, thing)
-    _tick_until(run, end, inclusive=True)
+        take(run, thing)
+    tick_until(run, end, inclusive=True)
     run.timeline.activated.update(_activated(run.timeline))
     return run.timeline
 
@@ -154,7 +160,7 @@ def _activated(timeline: Timeline) -> dict[str, str]:
     }
 
 
-def _tick_until(run: _Run, until: timedelta, *, inclusive: bool) -> None:
+def tick_until(run: Run, until: timedelta, *, inclusive: bool) -> None:
     """Every tick that is due before `until` (or at it)."""
     grid = resolution(run.scenario, run.plan)
     while run.due is not None:
@@ -175,7 +181,8 @@ def _tick_until(run: _Run, until: timedelta, *, inclusive: bool) -> None:
         _deliver_waiting(run)
 
 
-def _take(run: _Run, thing: Happening | Flow) -> None:
+def take(run: Run, thing: Happening | Flow) -> None:
+    """Something from outside happens now."""
     if isinstance(thing, Flow):
         if run.clock.elapsed >= run.down_until:
             run.feed.observe(thing)
@@ -203,7 +210,7 @@ def _take(run: _Run, thing: Happening | Flow) -> None:
             _decide(run, Command(name, thing.by, thing.reason))
 
 
-def _restart(run: _Run) -> None:
+def _restart(run: Run) -> None:
     """Nothing survives but what was durable: the state as the store has it, the observations,
     and the effects that were not delivered."""
     run.state = msgspec.json.decode(msgspec.json.encode(run.state), type=State)
@@ -212,7 +219,7 @@ def _restart(run: _Run) -> None:
         run.down_until = run.clock.elapsed + down
 
 
-def _look_between(run: _Run, source: str) -> None:
+def _look_between(run: Run, source: str) -> None:
     """An observation that breaks a hard limit decides at once (rule 9)."""
     step = run.plan.step(run.state.name)
     if step is None:
@@ -228,7 +235,7 @@ def _look_between(run: _Run, source: str) -> None:
         _decide(run, Tick(found, scheduled=False))
 
 
-def _decide(run: _Run, event: Event, *, deliver: bool = True) -> Decision:
+def _decide(run: Run, event: Event, *, deliver: bool = True) -> Decision:
     now = run.clock.now
     before = run.state
     decision = decide(run.plan, before, event, now)
@@ -257,7 +264,7 @@ def _urgency(waiting: _Waiting) -> int:
     return 2
 
 
-def _deliver_waiting(run: _Run) -> None:
+def _deliver_waiting(run: Run) -> None:
     """Each effect that may be tried now, the way to the baseline first."""
     now = run.clock.now
     for waiting in sorted(run.waiting, key=_urgency):
