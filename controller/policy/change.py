@@ -1,0 +1,257 @@
+"""What an edit of a policy means: may it take over by itself, or must a person apply it?
+
+Safe is what can only make the rollout more careful: a check that is harder to pass, a trigger that
+fires sooner, a longer hold, a nearer deadline, another freeze window. Everything else waits for a
+person, unknown kinds of change included (rule 14).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from msgspec.structs import fields
+
+from controller.policy.condition import parse_condition
+from controller.policy.expression import Compare, Number, Reference
+from controller.policy.models import Approval, Policy, Rollback, Schedule, Stage, Trigger
+from controller.policy.names import Names, names_of
+from controller.policy.tokens import ConditionError
+
+SEVERITIES = ("low", "medium", "high", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference: where, from what to what, and whether it may take over by itself."""
+
+    path: str
+    words: str
+    safe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """All differences of two policies."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def safe(self) -> bool:
+        """Whether every change may take over by itself."""
+        return all(change.safe for change in self.changes)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The changes for people; those that need one first."""
+        listed = sorted(self.changes, key=lambda change: (change.safe, change.path))
+        return tuple(f"{c.path}: {c.words}" for c in listed) or ("nothing but its wording",)
+
+
+def classify(old: Policy, new: Policy) -> Edit:
+    """Every difference between two policies that are both without findings."""
+    return Edit(tuple(_policy(old, new)))
+
+
+def _policy(old: Policy, new: Policy) -> Iterator[Change]:
+    names = names_of(new)
+    handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
+               "false_alarm", "traffic"}  # fmt: skip
+    for name in ("description", "owner", "traffic"):
+        yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
+    yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
+                      safe=new.false_alarm < old.false_alarm)  # fmt: skip
+    yield from _schedule(old.schedule, new.schedule)
+    yield from _stages(old.stages, new.stages, names)
+    yield from _triggers(old.triggers, new.triggers, names)
+    yield from _rollback(old.rollback, new.rollback)
+    yield from _added("publish", old.publish, new.publish)
+    for field in fields(Policy):
+        if field.name not in handled:
+            before, after = getattr(old, field.name), getattr(new, field.name)
+            yield from _plain(field.encode_name, before, after, safe=False)
+
+
+def _plain(path: str, old: object, new: object, *, safe: bool) -> Iterator[Change]:
+    if old != new:
+        yield Change(path, f"{_text(old)} to {_text(new)}", safe)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():g}s"
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _added(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Entries that are new are safe; changed or gone they are not."""
+    for name in sorted({*old, *new}):
+        if name not in old:
+            yield Change(f"{path}.{name}", "new", safe=True)
+        elif name not in new:
+            yield Change(f"{path}.{name}", "gone", safe=False)
+        elif old[name] != new[name]:
+            yield Change(f"{path}.{name}", "changed", safe=False)
+
+
+def _schedule(old: Schedule, new: Schedule) -> Iterator[Change]:
+    yield from _plain("schedule.tick", old.tick, new.tick, safe=False)
+    yield from _plain("schedule.calendar", old.calendar, new.calendar, safe=False)
+    for window in new.freeze:
+        if window not in old.freeze:
+            yield Change("schedule.freeze", f"{window.name} is new", safe=True)
+    for window in old.freeze:
+        if window not in new.freeze:
+            yield Change("schedule.freeze", f"{window.name} is gone or changed", safe=False)
+
+
+# Stages -----------------------------------------------------------------------------------
+
+
+def _stages(old: Sequence[Stage], new: Sequence[Stage], names: Names) -> Iterator[Change]:
+    before, after = [s.name for s in old], [s.name for s in new]
+    if before != after:
+        yield Change("stages", f"{', '.join(before)} to {', '.join(after)}", safe=False)
+        return
+    for one, other in zip(old, new, strict=True):
+        yield from _stage(f"stages.{one.name}", one, other, names)
+
+
+def _stage(path: str, old: Stage, new: Stage, names: Names) -> Iterator[Change]:
+    for name in ("weight", "weights", "mirror", "against"):
+        yield from _plain(f"{path}.{name}", getattr(old, name), getattr(new, name), safe=False)
+    yield from _plain(f"{path}.hold", old.hold, new.hold, safe=new.hold > old.hold)
+    yield from _gate(f"{path}.advance", old.advance, new.advance, names)
+    if old.deadline != new.deadline:
+        nearer = (
+            old.deadline is not None
+            and new.deadline is not None
+            and new.deadline.then == old.deadline.then
+            and new.deadline.after <= old.deadline.after
+        )
+        yield Change(f"{path}.deadline", _deadline(old, new), nearer)
+    yield from _approval(f"{path}.approval", old.approval, new.approval)
+
+
+def _deadline(old: Stage, new: Stage) -> str:
+    told = [
+        "the default" if stage.deadline is None
+        else f"{_text(stage.deadline.after)} then {stage.deadline.then}"
+        for stage in (old, new)
+    ]  # fmt: skip
+    return " to ".join(told)
+
+
+def _approval(path: str, old: Approval | None, new: Approval | None) -> Iterator[Change]:
+    if old is None or new is None:
+        # An approval is a state of the machine.
+        yield from _plain(path, old, new, safe=False)
+        return
+    yield from _plain(f"{path}.by", old.by, new.by, safe=False)
+    yield from _plain(f"{path}.within", old.within, new.within, safe=new.within < old.within)
+    yield from _plain(f"{path}.else", old.otherwise, new.otherwise,
+                      safe=new.otherwise == "rollback")  # fmt: skip
+
+
+def _gate(path: str, old: Sequence[str], new: Sequence[str], names: Names) -> Iterator[Change]:
+    """Lines that are new make a gate harder. A line that is gone must have been replaced by one
+    that accepts less."""
+    gone = [line for line in old if line not in new]
+    fresh = [line for line in new if line not in old]
+    for line in gone:
+        heir = next((other for other in fresh if _accepts_less(line, other, names)), None)
+        if heir is None:
+            yield Change(path, f"{line} is gone or easier", safe=False)
+        else:
+            fresh.remove(heir)
+            yield Change(path, f"{line} to {heir}", safe=True)
+    for line in fresh:
+        yield Change(path, f"{line} is new", safe=True)
+
+
+def _accepts_less(old: str, new: str, names: Names) -> bool:
+    """Whether everything that `new` accepts was accepted by `old`, in a way that can be seen."""
+    shapes = [_shape(text, names) for text in (old, new)]
+    if shapes[0] is None or shapes[1] is None:
+        return False
+    (key, operator, limit), (other_key, other_operator, other_limit) = shapes[0], shapes[1]
+    if key != other_key or operator != other_operator:
+        return False
+    if operator in (">", ">="):
+        return other_limit > limit
+    return operator in ("<", "<=") and other_limit < limit
+
+
+def _shape(text: str, names: Names) -> tuple[str, str, float] | None:
+    """`reference operator number`."""
+    try:
+        condition = parse_condition(text, names)
+    except ConditionError:
+        return None
+    match condition:
+        case Compare(left=Reference() as reference, right=Number() as number):
+            return reference.key, condition.operator, number.value
+        case _:
+            return None
+
+
+# Triggers and the way back ----------------------------------------------------------------
+
+
+def _triggers(old: Sequence[Trigger], new: Sequence[Trigger], names: Names) -> Iterator[Change]:
+    before = {trigger.name: trigger for trigger in old}
+    after = {trigger.name: trigger for trigger in new}
+    for name in sorted({*before, *after}):
+        path = f"triggers.{name}"
+        if name not in before:
+            yield Change(path, f"{after[name].when} is new", safe=True)
+        elif name not in after:
+            yield Change(path, "gone", safe=False)
+        else:
+            yield from _trigger(path, before[name], after[name], names)
+
+
+def _trigger(path: str, old: Trigger, new: Trigger, names: Names) -> Iterator[Change]:
+    if old.when != new.when:
+        # It fires sooner when the old condition is the narrower one.
+        sooner = _accepts_less(new.when, old.when, names)
+        yield Change(f"{path}.when", f"{old.when} to {new.when}", sooner)
+    rises = SEVERITIES.index(new.severity) > SEVERITIES.index(old.severity)
+    yield from _plain(f"{path}.severity", old.severity, new.severity, safe=rises)
+    yield from _plain(f"{path}.then", old.then, new.then, safe=new.then == "rollback")
+    yield from _plain(f"{path}.for", old.for_, new.for_, safe=_shorter(old.for_, new.for_))
+    yield from _plain(f"{path}.min_samples", old.min_samples, new.min_samples,
+                      safe=_fewer(old.min_samples, new.min_samples))  # fmt: skip
+    yield from _plain(f"{path}.escalate_after", old.escalate_after, new.escalate_after,
+                      safe=_sooner(old.escalate_after, new.escalate_after))  # fmt: skip
+    yield from _plain(f"{path}.confirm", old.confirm, new.confirm, safe=new.confirm is None)
+    yield from _plain(f"{path}.stages", old.stages, new.stages, safe=new.stages is None)
+
+
+def _shorter(old: timedelta | None, new: timedelta | None) -> bool:
+    return new is None or (old is not None and new < old)
+
+
+def _sooner(old: timedelta | None, new: timedelta | None) -> bool:
+    return new is not None and (old is None or new < old)
+
+
+def _fewer(old: int | None, new: int | None) -> bool:
+    return old is not None and new is not None and new < old
+
+
+_SAFER: Mapping[str, Callable[[Any, Any], bool]] = {
+    "deadline": lambda old, new: new < old,
+    "cooldown": lambda old, new: new > old,
+}
+
+
+def _rollback(old: Rollback, new: Rollback) -> Iterator[Change]:
+    for field in fields(Rollback):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        safer = _SAFER.get(field.name)
+        safe = safer is not None and safer(before, after)
+        if field.name == "lock":
+            safe = after.after <= old.lock.after and after.per >= old.lock.per
+        yield from _plain(f"rollback.{field.encode_name}", before, after, safe=safe)

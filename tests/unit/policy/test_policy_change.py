@@ -1,0 +1,89 @@
+"""An edit takes over by itself only when it can make the rollout nothing but more careful."""
+
+from pathlib import Path
+
+import pytest
+from support.plans import POLICY
+
+from controller.policy.change import classify
+from controller.policy.load import load_text
+from controller.policy.models import Policy
+
+
+def policy(text: str) -> Policy:
+    loaded = load_text(text, Path("p.yaml"), {})
+    assert loaded.policy is not None
+    assert loaded.ok, [str(f) for f in loaded.findings]
+    return loaded.policy
+
+
+SAFE = [
+    ("candidate.accuracy >= 85%, candidate.errors", "candidate.accuracy >= 90%, candidate.errors"),
+    ("candidate.errors <= 5%]", "candidate.errors <= 4%]"),
+    ("candidate.errors <= 5%]", "candidate.errors <= 5%, candidate.drawdown <= 0.5%]"),
+    ("5%\n    hold: 1h", "5%\n    hold: 2h"),
+    ("deadline: {after: 6h}", "deadline: {after: 5h}"),
+    ("within: 2h", "within: 1h"),
+    ("candidate.drawdown > 1%", "candidate.drawdown > 0.9%"),
+    ("severity: high", "severity: critical"),
+    ("escalate_after: 10m", "escalate_after: 5m"),
+    ("cooldown: 1h", "cooldown: 2h"),
+    ("lock: {after: 3, per: 12h}", "lock: {after: 2, per: 12h}"),
+    ("baseline: v1", "baseline: v1\nowner: desk"),
+    (
+        "schedule: {tick: 30s}",
+        "schedule:\n  tick: 30s\n"
+        "  freeze: [{name: f, from: 2026-03-18T17:30:00Z, to: 2026-03-18T20:00:00Z}]",
+    ),
+    ("triggers:\n", "triggers:\n  - {name: more, when: candidate.errors > 20%, severity: high}\n"),
+]  # fmt: skip
+
+UNSAFE = [
+    ("candidate.accuracy >= 85%, candidate.errors", "candidate.accuracy >= 80%, candidate.errors"),
+    (", candidate.errors <= 5%]", "]"),
+    ("candidate.errors <= 5%]", "candidate.errors <= 6%]"),
+    ("deadline: {after: 6h}", "deadline: {after: 7h}"),
+    ("deadline: {after: 6h}", "deadline: {after: 6h, then: pause}"),
+    ("weight: 5%", "weight: 4%"),
+    ("weights: [25%, 50%]", "weights: [25%, 40%, 50%]"),
+    ("name: ramp", "name: climb"),
+    ("candidate.drawdown > 1%", "candidate.drawdown > 2%"),
+    ("candidate.drawdown > 1%", "candidate.drawdown >= 1%"),
+    (", confirm: 3 of 5", ", confirm: 4 of 5"),
+    ("severity: high", "severity: medium, escalate_after: 1m"),
+    ("cooldown: 1h", "cooldown: 30m"),
+    ("min_samples: 100, better: higher", "min_samples: 50, better: higher"),
+    ("approval: {by: risk, within: 2h, else: rollback}", ""),
+    ("tick: 30s", "tick: 15s"),
+    ("candidate: v3", "candidate: v4"),
+    ("  - {name: loss, when: candidate.drawdown > 1%, severity: critical}\n", ""),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), SAFE)
+def test_what_is_more_careful_takes_over_by_itself(old: str, new: str) -> None:
+    assert POLICY.count(old) >= 1
+    edit = classify(policy(POLICY), policy(POLICY.replace(old, new, 1)))
+    assert edit.changes
+    assert edit.safe, edit.words
+
+
+@pytest.mark.parametrize(("old", "new"), UNSAFE)
+def test_everything_else_waits_for_a_person(old: str, new: str) -> None:
+    assert POLICY.count(old) >= 1
+    edit = classify(policy(POLICY), policy(POLICY.replace(old, new, 1)))
+    assert edit.changes
+    assert not edit.safe, edit.words
+
+
+def test_the_same_policy_in_other_words_changes_nothing() -> None:
+    edit = classify(policy(POLICY), policy("# a comment\n" + POLICY))
+    assert (edit.changes, edit.safe) == ((), True)
+    assert edit.words == ("nothing but its wording",)
+
+
+def test_an_edit_tells_first_what_needs_a_person() -> None:
+    text = POLICY.replace("cooldown: 1h", "cooldown: 2h").replace("weight: 5%", "weight: 6%")
+    words = classify(policy(POLICY), policy(text)).words
+    assert words[0] == "stages.canary.weight: 5.0 to 6.0"
+    assert words[1] == "rollback.cooldown: 3600s to 7200s"
