@@ -1,8 +1,20 @@
-"""What holds for every test: on CI nothing is skipped."""
+"""What holds for every test: on CI nothing is skipped; a store of each test's own."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from controller.store import open_store
+from controller.store.sql import SqlStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """An empty store that nobody else has open."""
+    with open_store(str(tmp_path / "store.db")) as opened:
+        yield opened
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -95,6 +95,17 @@ def same(left: Condition | Term, right: Condition | Term) -> bool:
 _Part = Callable[[], Condition | Term]
 
 
+def column_of(node: Condition | Term) -> int:
+    """Where the text of a node begins, from 1, but for opening parentheses."""
+    match node:
+        case Compare():
+            return column_of(node.left)
+        case Combine():
+            return column_of(node.parts[0])
+        case _:
+            return node.column
+
+
 class _Parser:
     """Recursive descent over the tokens of one condition."""
 
@@ -210,10 +221,9 @@ class _Parser:
             raise self._error(token, "P201", f"a number is missing, found {shown(token)}", hint)
         self._at += 1
         text, after = token.text, self._now
-        is_unit = after.kind == "name" and after.text not in _KEYWORDS and "." not in after.text
-        if (is_unit or after.text == "%") and not self._next_is("("):
+        if token.text[-1].isdigit() and _is_unit(after) and not self._next_is("("):
             self._at += 1
-            text += f" {after.text}" if is_unit else after.text
+            text += f" {after.text}"
         try:
             value, unit = parse_quantity(text)
         except UnitError as error:
@@ -325,10 +335,10 @@ class _Parser:
         if not any(references(node)):
             hint = "one side must be candidate.METRIC, baseline.METRIC or SOURCE.silent"
             message = "two numbers are compared, nothing is measured"
-            raise self._error_at(node.left.column, "P204", message, hint)
+            raise self._error_at(column_of(node), "P204", message, hint)
         if same(node.left, node.right):
             raise self._error_at(
-                node.left.column, "P204", "both sides are the same", "compare with a limit"
+                column_of(node), "P204", "both sides are the same", "compare with a limit"
             )
 
     def _same_unit(self, left: Term, right: Term, token: Token, verb: str) -> None:
@@ -375,14 +385,14 @@ class _Parser:
             if self._now.kind not in ("end", "sign") and self._now.text not in _KEYWORDS:
                 raise self._unexpected()
             text = write_condition(node)
-            raise self._error_at(node.column, "P201", f"{text} is a value, not a condition",
+            raise self._error_at(column_of(node), "P201", f"{text} is a value, not a condition",
                           f"compare it with a limit: {text} <= ...")  # fmt: skip
         return node
 
     def _term(self, node: Condition | Term) -> Term:
         if isinstance(node, Number | Reference | Arithmetic):
             return node
-        raise self._error_at(node.column, "P201", "a condition is not a value",
+        raise self._error_at(column_of(node), "P201", "a condition is not a value",
                       "join conditions with `and` and `or`")  # fmt: skip
 
     # tokens -------------------------------------------------------------------------------
@@ -428,6 +438,12 @@ class _Parser:
 
     def _error_at(self, column: int, code: str, message: str, hint: str) -> ConditionError:
         return ConditionError(self._text, column, code, message, hint)
+
+
+def _is_unit(token: Token) -> bool:
+    """Whether a word after a number is its unit, as in `100 USD`."""
+    word = token.kind == "name" and token.text.lower() not in _KEYWORDS
+    return (word and "." not in token.text) or token.text == "%"
 
 
 def _unit_hint(metric: Term, limit: Term) -> str:

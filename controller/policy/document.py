@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controller.policy.findings import Finding
+from controller.policy.findings import Finding, did_you_mean
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 50
@@ -77,7 +77,7 @@ class DocumentError(Exception):
 def read_document(text: str, path: Path) -> tuple[Node, tuple[Finding, ...]]:
     """The tree of one YAML document, and the keys that are written twice. Raises DocumentError
     for what is no document, or none that may be read."""
-    if len(text) > MAX_BYTES:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise _refuse(path, "P002", f"more than {MAX_BYTES // 1024} KiB", "split it", 1, 1)
     masked, unmask = _mask(text)
     builder = _Builder(path, unmask)
@@ -143,7 +143,7 @@ def _events(text: str, path: Path) -> Iterator[Any]:
         line, column = _line_column(text, position if isinstance(position, int) else 0)
         message = "a character that YAML text cannot have"
         raise _refuse(path, "P003", message, "take it out", line, column) from error
-    except (ValueError, LookupError, AssertionError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, ArithmeticError, AssertionError, TypeError) as error:
         # The parser trips over some malformed text (a broken escape, a directive without end)
         # with errors that are not its own.
         message = f"cannot be read ({type(error).__name__})"
@@ -160,8 +160,8 @@ def _syntax_hint(problem: str) -> str:
         return "indent with spaces"
     if "mapping values" in problem:
         return "put a value that contains ': ' in quotes"
-    if "undefined alias" in problem:
-        return "an anchor (&name) must come before its alias (*name)"
+    if "got '{'" in problem:
+        return "inside {...}, put a value with braces, such as ${NAME}, in quotes"
     return "look for a missing quote, bracket or indentation here or just before"
 
 
@@ -236,11 +236,13 @@ class _Builder:
 
     def _aliased(self, anchor: str, line: int, column: int) -> Node:
         node = self._anchors.get(anchor)
-        if node is None:
-            # The parser knows the anchor, so it belongs to something that is still open.
-            message = f"alias *{anchor} contains itself"
-            raise _refuse(self._path, "P007", message, "write it out", line, column)
-        return node
+        if node is not None:
+            return node
+        if any(anchor == open_anchor for _, open_anchor in self._stack):
+            message, hint = f"alias *{anchor} contains itself", "write it out"
+            raise _refuse(self._path, "P007", message, hint, line, column)
+        hint = did_you_mean(anchor, self._anchors, "an anchor (&name) comes before its alias")
+        raise _refuse(self._path, "P004", f"unknown alias *{anchor}", hint, line, column)
 
     def _add(self, node: Node, anchor: str | None) -> None:
         if anchor is not None:

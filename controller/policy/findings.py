@@ -44,7 +44,6 @@ CODES: Mapping[str, str] = {
     "P315": "a hold shorter than the window it judges",
     "P316": "a stage with neither hold nor deadline",
     "P317": "a deadline shorter than the hold",
-    "P318": "a stage that nobody measures",
     # Metrics
     "P321": "a metric that does not fit its source",
     "P322": "an aggregation that cannot be read",

@@ -76,8 +76,9 @@ def load_text(text: str, path: Path, environ: Mapping[str, str]) -> LoadedPolicy
         return _broken(path, text, error.finding)
     reader = ShapeReader(path)
     findings += fill_in(root, environ, path)
+    variables = {(finding.line, finding.column) for finding in findings}
     policy = reader.read(Policy, root)
-    findings += tuple(reader.findings)
+    findings += tuple(f for f in reader.findings if (f.line, f.column) not in variables)
     loaded = _broken(path, text, *findings)
     if policy is None or findings:
         return loaded
@@ -106,8 +107,14 @@ def _judge(loaded: LoadedPolicy, policy: Policy, root: Node) -> LoadedPolicy:
             for trigger, guard in zip(policy.triggers, guards, strict=True)
             if guard is not None
         },
-        findings=_in_order(*reader.findings, *found),
+        findings=_in_order(*_without_echo(reader.findings, found), *found),
     )
+
+
+def _without_echo(read: list[Finding], found: tuple[Finding, ...]) -> list[Finding]:
+    """A metric's broken unit does not compare with anything: one finding is enough."""
+    broken = any(finding.code == "P323" for finding in found)
+    return [finding for finding in read if not (broken and finding.code == "P203")]
 
 
 class _ConditionReader:

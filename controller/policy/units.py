@@ -25,6 +25,20 @@ RATIO = "ratio"
 COUNT = "count"
 """As a metric's unit: a number of things, not below 0."""
 
+_MEANT = {
+    "ms": "msec millis millisecond milliseconds",
+    "s": "sec secs second seconds",
+    "m": "min mins minute minutes",
+    "h": "hr hrs hour hours",
+    "d": "day days",
+    "w": "week weeks",
+    "%": "percent pct percentage",
+    "bps": "bp basispoints",
+}
+"""Words that people write, for the hint."""
+_CURRENCIES = frozenset(
+    ("usd", "eur", "gbp", "jpy", "chf", "cad", "aud", "nzd", "cny", "hkd", "sgd", "sek", "nok")
+)
 _CURRENCY = re.compile(r"^[A-Z]{3}$")
 _QUANTITY = re.compile(r"(\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*(.*)$")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([a-z]+)")
@@ -46,10 +60,12 @@ def parse_unit(text: str) -> Unit:
         return PLAIN
     if _CURRENCY.match(text):
         return Unit(text, Dimension.MONEY)
-    known = "ns us ms s m h d w, %, bps, or a currency like USD"
-    if _CURRENCY.match(text.upper()):
-        known += f" (in capitals: {text.upper()})"
-    raise UnitError(f"unknown unit {text!r}", did_you_mean(text, UNITS, f"units are {known}"))
+    meant = next((unit for unit, words in _MEANT.items() if text.lower() in words.split()), None)
+    if text.lower() in _CURRENCIES:
+        meant = text.upper()
+    known = "units are ns us ms s m h d w, %, bps, and currencies like USD"
+    hint = f"did you mean {meant!r}?" if meant else did_you_mean(text, UNITS, known)
+    raise UnitError(f"unknown unit {text[:40]!r}", hint)
 
 
 def metric_unit(metric: Metric) -> Unit:

@@ -1,9 +1,8 @@
 """Plans from YAML text, and a small policy that the core's tests share."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from controller.policy.load import load_text
 
 from controller.core.calendar import AlwaysOpen, Calendar
 from controller.core.compiler import compile_plan
@@ -13,6 +12,7 @@ from controller.core.event import Acknowledgement, Command, Event, Tick
 from controller.core.measurement import Measurement
 from controller.core.plan import Plan
 from controller.core.state import State
+from controller.policy.load import load_text
 
 T0 = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 
@@ -91,7 +91,7 @@ class Driver:
         return self.event(Command(name=name, by=by, **more))  # type: ignore[arg-type]
 
     def tick(
-        self, measurements: dict[str, Measurement] | None = None, **changes: Measurement
+        self, measurements: Mapping[str, Measurement] | None = None, /, **changes: Measurement
     ) -> Decision:
         """One tick interval later, with `GOOD` unless told otherwise."""
         self.now += self.plan.tick

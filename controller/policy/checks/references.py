@@ -46,12 +46,14 @@ def names_used_twice(context: Context) -> Iterator[Finding]:
     """Stages, triggers, freeze windows; steps of a ramp against other stages; files."""
     policy, places = context.policy, context.places
     seen: dict[str, str] = {}
+    names = [stage.name for stage in policy.stages]
     for number, stage in enumerate(policy.stages):
         for step in _steps(stage):
             where = ("stages", number, "name")
-            if step in seen:
-                message = f"two states are called {step!r}: of stages {seen[step]} and {stage.name}"
-                yield places.at(where, "P302", message, "rename one of them")
+            if seen.get(step, stage.name) != stage.name or stage.name in names[:number]:
+                message = f"two states are called {step!r}"
+                yield places.at(where, "P302", message, "rename one of their stages")
+                break
             seen.setdefault(step, stage.name)
     yield from _twice(context, ("triggers",), [trigger.name for trigger in policy.triggers])
     windows = [window.name for window in policy.schedule.freeze]

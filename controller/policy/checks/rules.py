@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from controller.policy.checks.context import Context, Line, sees_work, weights
+from controller.policy.condition import column_of
 from controller.policy.expression import (
     Combine,
     Compare,
@@ -188,18 +189,7 @@ def candidate_has_work(context: Context) -> Iterator[Finding]:
 def _reads(condition: Condition, subjects: tuple[str, ...]) -> int:
     """The column of the condition if it reads one of the subjects, else 0."""
     read = any(key.startswith(subjects) for key in references(condition))
-    return first_column(condition) if read else 0
-
-
-def first_column(condition: Condition) -> int:
-    """Where a condition begins."""
-    match condition:
-        case Compare():
-            return min(condition.left.column, condition.column)
-        case Combine():
-            return min(first_column(part) for part in condition.parts)
-        case Versus() | Not():
-            return condition.column
+    return column_of(condition) if read else 0
 
 
 def _conditions(context: Context) -> Iterator[tuple[Where, Condition]]:

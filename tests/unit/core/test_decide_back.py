@@ -139,7 +139,7 @@ def test_verified_means_read_back_after_the_declared_time(driver: Driver) -> Non
     driver.command("rollback")
     driver.acknowledges = False
     driver.ticks(4 * MINUTE)
-    assert driver.state.unacknowledged == ()
+    assert not driver.state.unacknowledged
     decision = driver.ticks(MINUTE)
     assert [e.share for e in decision.effects if isinstance(e, Verify)] == [Share(0)]
     driver.event(Acknowledgement(driver.state.unacknowledged[0], ok=True, detail="share 0"))

@@ -1,0 +1,205 @@
+"""The running program: settings in, everything wired, stopped in order.
+
+`run_forever` is the process of `rollout run`; `Service` is the same for those who embed it. Time
+is read in one place, `Service.clock`, and passed down from there.
+"""
+
+import logging
+import os
+import random
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Any
+
+from apscheduler.schedulers.base import BaseScheduler
+
+from controller import __version__
+from controller.core.decision import Decision
+from controller.core.event import Command
+from controller.effects import open_alert_log
+from controller.run import logs
+from controller.run.alarms import Alarms
+from controller.run.commands import submit_command
+from controller.run.connections import Opened
+from controller.run.controller import Controller, TickReport
+from controller.run.plans import Plans
+from controller.run.reload import PolicyWatch, Reloader
+from controller.run.scheduler import TickScheduler
+from controller.run.settings import Settings, without_password
+from controller.store import open_store
+from controller.store.base import StoreError
+
+log = logging.getLogger(__name__)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+EXIT_DONE = 0
+EXIT_UNREACHABLE = 3
+
+
+def utc_now() -> datetime:
+    """The wall clock, as a plain datetime: a frozen one hands out a subclass of it, which not
+    every encoder takes."""
+    return _EPOCH + (datetime.now(UTC) - _EPOCH)
+
+
+class Service:
+    """A controller with its store, sources, targets and scheduler.
+
+    `clock` says what time it is for the rollouts (aware, UTC); the scheduler itself always waits
+    by the wall clock. `scheduler`: another of APScheduler's, such as a stepped one; then nothing
+    runs in threads. Raises StoreError when the store cannot be opened."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        environment: Mapping[str, str] | None = None,
+        scheduler: BaseScheduler | None = None,
+        seed: int | None = None,
+        on_round: Callable[[TickReport], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.store = open_store(settings.store)
+        chance = random.Random(seed)
+        variables = os.environ if environment is None else environment
+        self.plans = Plans(self.store, variables)
+        self.connections = Opened(self.store, self.plans, settings.state_dir)
+        alarms = Alarms(open_alert_log(settings.state_dir))
+        self.controller = Controller(
+            self.store, self.plans, self.connections, alarms, settings.name,
+            random=chance, lease=settings.lease, late_after=2 * settings.resolution,
+            workers=1 if scheduler is not None else settings.workers,
+        )  # fmt: skip
+        self.reloader = Reloader(self.store, self.plans, alarms, settings.policies)
+        self._on_round = on_round
+        self._stepped = scheduler is not None
+        self._clock_steps: deque[timedelta] = deque(maxlen=100)
+        self._store_trouble = ""
+        self._begun = False
+        self.ticks = TickScheduler(
+            self.round, settings.resolution, scheduler=scheduler,
+            on_overlap=self._overlapped, on_error=self._round_failed,
+            on_clock_step=self._clock_steps.append,
+        )  # fmt: skip
+        self._watch: PolicyWatch | None = None
+
+    # Life ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin: from here on, rounds run by themselves."""
+        log.info(
+            "rollout %s as %s: store %s, policies %s, %d rollouts, a look every %gs",
+            __version__,
+            self.controller.owner,
+            without_password(self.settings.store),
+            self.settings.policies.absolute(),
+            len(self.store.rollouts()),
+            self.settings.resolution.total_seconds(),
+        )
+        self.ticks.start(watch=not self._stepped)
+        if not self._stepped:
+            self._watch = PolicyWatch(self.settings.policies, self.ticks.wake)
+            self._watch.start()
+            self.ticks.wake()
+
+    def stop(self) -> None:
+        """Let the running round finish, then let go of everything."""
+        if self._watch is not None:
+            self._watch.stop()
+        self.ticks.stop()
+        self.controller.close()
+        try:
+            self.controller.say_goodbye(self.clock())
+        except StoreError as error:
+            log.warning("the last heartbeat was not written: %s", error)
+        self.connections.close()
+        self.store.close()
+        log.info("stopped after %d rounds", self.controller.totals.rounds)
+
+    # Rounds -------------------------------------------------------------------------------
+
+    def round(self) -> TickReport | None:
+        """One look at policies and rollouts; None when the store could not be used."""
+        now = self.clock()
+        try:
+            if not self._begun:
+                self.controller.begin(now)
+                self._begun = True
+            while self._clock_steps:
+                self.controller.clock_stepped(self._clock_steps[0], now)
+                self._clock_steps.popleft()
+            self.reloader.look(now)
+            report = self.controller.tick(now)
+        except StoreError as error:
+            self._trouble(str(error))
+            return None
+        if self._store_trouble:
+            log.warning("the store can be used again")
+            self._store_trouble = ""
+        if self._on_round is not None:
+            self._on_round(report)
+        return report
+
+    def push(
+        self, rollout: str, source: str, observations: Sequence[Mapping[str, Any]]
+    ) -> Decision | None:
+        """Observations of this process, for a push source. What breaks a hard limit is decided
+        on before this returns. Raises SourceError, UnknownRollout, StoreError."""
+        now = self.clock()
+        self.connections.push(rollout, source, observations, now)
+        return self.controller.observed(rollout, source, now)
+
+    def command(self, rollout: str, command: Command) -> Decision:
+        """A named person's act; see `submit_command`."""
+        return submit_command(
+            self.store, self.plans, self.controller.dispatcher, rollout, command, self.clock()
+        )
+
+    # What goes wrong ----------------------------------------------------------------------
+
+    def _trouble(self, words: str) -> None:
+        """The store is the one thing that cannot be done without: say so once, go on trying."""
+        self.controller.totals.errors += 1
+        if words != self._store_trouble:
+            log.error("round not done, tried again at the next: %s", words)
+        self._store_trouble = words
+
+    def _overlapped(self) -> None:
+        self.controller.totals.overlapped += 1
+
+    def _round_failed(self, error: BaseException) -> None:
+        self.controller.totals.errors += 1
+        log.error("a round failed: %s: %s", type(error).__name__, error)
+
+
+def run_forever(settings: Settings, policies: Path | None = None) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code. A second signal ends it at once."""
+    if policies is not None:
+        settings = settings.model_copy(update={"policies": policies})
+    logs.configure(settings.log_level, settings.log_format)
+    asked = Event()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        asked.set()
+
+    try:
+        service = Service(settings)
+    except StoreError as error:
+        log.critical("%s", error)
+        return EXIT_UNREACHABLE
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    service.start()
+    asked.wait()
+    log.info("stopping: the round that runs is finished first")
+    service.stop()
+    return EXIT_DONE

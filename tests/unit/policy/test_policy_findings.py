@@ -1,0 +1,326 @@
+"""Every error of a policy: its code, its exact place (the mark ») and its hint."""
+
+import pytest
+from support.marked import GOOD, edited, load, only_finding
+
+from controller.policy.findings import CODES
+
+CASES: dict[str, tuple[str, str, str, str]] = {
+    # name: (text in the good policy, what it becomes, code, words of the hint)
+    "a second colon in a plain value": ("owner: desk", "owner: a»: b", "P004", "quotes"),
+    "a tag": ("owner: desk", "owner: »!!str desk", "P006", "without a tag"),
+    "a tag of one's own": ("owner: desk", "owner: »!python/name:os desk", "P006", "without a tag"),
+    "an alias in itself": ("owner: desk", "owner: &a [»*a]", "P007", "write it out"),
+    "an alias without anchor": ("owner: desk", "owner: »*desk", "P004", "anchor"),
+    "a key twice": ("owner: desk", "owner: desk\n»owner: other", "P008", "keep one"),
+    "a key twice in a flow": ("{tick: 30s}", "{tick: 30s, »tick: 1m}", "P008", "keep one"),
+    "a second document": ("owner: desk", "owner: desk\n»---\nowner: desk", "P005", "one policy"),
+    "a directive": ("rollout: signal", "%YAML 1.1\n»---\nrollout: signal", "P006", "YAML 1.2"),
+    # traps
+    "bare no for text": ("owner: desk", "owner: »no", "P009", '"no"'),
+    "bare yes for a flag": ("mirror: true", "mirror: »yes", "P009", "true or false"),
+    "bare off in capitals": ("owner: desk", "owner: »Off", "P009", '"Off"'),
+    "a sexagesimal": ("tick: 30s", "tick: »12:30", "P009", "duration"),
+    "a number for a version": ("candidate: v3", "candidate: »1.10", "P009", '"1.10"'),
+    "an octal": ("min_samples: 100", "min_samples: »0100", "P009", "decimal"),
+    "a number without end": ("capital: 1_000_000", "capital: ».inf", "P009", "finite"),
+    "a key without value": ("owner: desk", "»owner:", "P010", "leave the key out"),
+    "null": ("owner: desk", "»owner: null", "P010", "leave the key out"),
+    # variables
+    "an unset variable": ("owner: desk", "owner: »${DESK}", "P011", "${DESK:-...}"),
+    "a misspelt variable": ("owner: desk", "owner: »${DESC}", "P011", "'DESK'"),
+    "a variable that decides": ("hold: 2h", "hold: »'${HOLD:-2h}'", "P011", "may stand in"),
+    "a broken variable": ("owner: desk", "owner: »${1}", "P011", "${NAME}"),
+    # shape
+    "an unknown key": ("rollback: {plan", "rollback: {»plann: 1, plan", "P101", "'plan'"),
+    "a key of another place": ("tick: 30s", "tick: 30s, »weight: 5%", "P101", "keys are: tick"),
+    "a merge key": ("{tick: 30s}", "{»<<: {a: b}, tick: 30s}", "P101", "merge"),
+    "a missing key of a list entry": ("name: loss, when", "when", "P102", "add `name:`"),
+    "a missing type": ("{type: push}", "{directory: inbox}", "P102", "push, sql"),
+    "a wrong type": ("{type: push}", "{type: »pusch}", "P104", "'push'"),
+    "a wrong choice": ("severity: critical", "severity: »critcal", "P104", "'critical'"),
+    "a duration without unit": ("tick: 30s", "tick: »30", "P103", "15s"),
+    "a duration too long": ("tick: 30s", "tick: »9999999w", "P103", "shorter"),
+    "a weight without per cent": ("weight: 5%", "weight: »5", "P103", "5%"),
+    "a weight above the whole": ("weight: 5%", "weight: »105%", "P103", "0% to 100%"),
+    "text for a number": ("min_samples: 100", "min_samples: »many", "P103", "quotes"),
+    "a broken number": ("min_samples: 100", "min_samples: »1e3", "P103", ""),
+    "a negative number": ("min_samples: 100", "min_samples: »-1", "P103", "at least 0"),
+    "a list for text": ("owner: desk", "owner: »[desk]", "P103", "quotes"),
+    "text for a list": ("restart: canary}", "restart: canary, »lock: 3}", "P103", ""),
+    "a name in capitals": ("name: loss,", "name: »Loss,", "P103", "small letter"),
+    "a metric's name in capitals": ("  pnl:", "  »PnL:", "P103", ""),
+    "an empty list": ("weights: [25%, 50%]", "weights: »[]", "P103", ""),
+    "a confirmation in other words": ("3 of 5", "»3/5", "P103", "3 of 5"),
+    # conditions
+    "a broken condition": (
+        "when: candidate.drawdown > 1%", "when: candidate.drawdown >»", "P201", "candidate.METRIC",
+    ),
+    "an unknown metric": ("when: candidate.drawdown", "when: candidate.»drawdwn", "P202",
+                          "'drawdown'"),
+    "an unknown version": ("when: candidate.drawdown", "when: »candidat.drawdown", "P202",
+                           "'candidate'"),
+    "an unknown source": ("when: signals.silent", "when: »signal.silent", "P202", "'signals'"),
+    "milliseconds and per cent": ("candidate.latency <= 2000ms", "candidate.latency »<= 5%",
+                                  "P203", "200ms"),
+    "an unknown unit": ("<= 2000ms", "<= »2000msec", "P203", "'ms'"),
+    "a condition deep in a quoted text": (
+        "- candidate.latency <= 2000ms", '- "candidate.latency <= 1s and »latency > 1"', "P202",
+        "candidate.latency",
+    ),
+    "a condition in a block": (
+        "- candidate.latency <= 2000ms", "- >-\n          candidate.latency <= 1s\n"
+        "          and »latency > 1", "P202", "candidate.latency",
+    ),
+    "two numbers": ("when: candidate.drawdown > 1%", "when: »2 > 1", "P204", "one side"),
+    "a chain": ("when: candidate.drawdown > 1%", "when: 0 < candidate.drawdown »< 1", "P205",
+                "and candidate.drawdown < ..."),
+    # names
+    "a metric of no source": ("accuracy: {source: signals", "accuracy: {source: »signal", "P301",
+                              "'signals'"),
+    "a trigger of no stage": ("severity: high,", "severity: high, stages: [»canari],", "P301",
+                              "'canary'"),
+    "a restart at no stage": ("restart: canary", "restart: »canry", "P301", "'canary'"),
+    "a restart at watch": ("restart: canary", "restart: »watch", "P314", "before promotion"),
+    "a stage twice": ("name: ramp", "name: »canary-1, description: x", "P101", ""),
+    "a trigger twice": ("name: silent", "name: »errors", "P302", "rename"),
+    "a step twice": ("name: shadow", "name: ramp-25", "P302", "rename"),
+    "a stage with a taken name": ("name: shadow", "name: »locked", "P303", "another name"),
+    "the same version": ("candidate: v3", "candidate: »v1", "P304", "rolled out"),
+    # stages
+    "weight and weights": ("weights: [25%", "weight: 25%, »weights: [25%", "P311", "keep one"),
+    "no weight": ("ramp, weights: [25%, 50%], ", "ramp, ", "P311", "weight: 5%"),
+    "a weight off the grid": ("weight: 5%", "weight: »5.0001%", "P311", "5%"),
+    "a weight that falls": ("weights: [25%", "weights: [»4%", "P312", "rise"),
+    "a weight that falls in a ramp": ("[25%, 50%]", "[25%, »20%]", "P312", "rise"),
+    "a weight twice in a ramp": ("[25%, 50%]", "[25%, »25%]", "P312", "rise"),
+    "an end below the whole": ("name: watch, weight: 100%", "name: last, weight: »90%", "P313",
+                               "100%"),
+    "watch not at the end": (
+        "{name: watch, weight: 100%, hold: 2h, against: frozen_baseline}",
+        "{name: »watch, weight: 100%, hold: 2h}\n  - {name: full, weight: 100%, hold: 2h}",
+        "P314",
+        "last",
+    ),
+    "a hold shorter than its window": ("hold: 30m", "hold: »4m", "P315", "hold: 5m"),
+    "no hold for a window": ("hold: 1h, advance", "deadline: {after: 1h}, advance", "P315",
+                             "hold: 5m"),
+    "a deadline before the hold is over": ("after: 6h", "after: »20m", "P317", "after: 1h30m"),
+    # metrics
+    "a push metric without value": ("value: mean(ms), ", "", "P321", "value: mean"),
+    "a push metric with a query": ("value: mean(ms),", "value: mean(ms), »query: x,", "P321",
+                                   "leave it out"),
+    "an unknown aggregation": ("value: mean(ms)", "value: »meen(ms)", "P322", "'mean'"),
+    "a quantile by its nickname": ("value: mean(ms)", "value: »p95(ms)", "P322",
+                                   "quantile(ms, 95%)"),
+    "a quantile beyond": ("value: mean(ms)", "value: »quantile(ms, 200%)", "P322",
+                          "quantile(ms, 95%)"),
+    "an unknown unit of a metric": ("unit: USD", "unit: »usd", "P323", "USD"),
+    "a unit of a ratio": ("value: ratio(correct),", "value: ratio(correct), unit: »s,", "P323",
+                          "leave the unit out"),
+    "a capital without drawdown": ("value: mean(ms),", "value: mean(ms), »capital: 5,", "P323",
+                                   "max_drawdown"),
+    "a capital with a unit": ("capital: 1_000_000", "capital: 1_000_000, unit: »USD", "P323",
+                              "leave the unit out"),
+    # rules
+    "a line that never fails": ("- candidate.latency <= 2000ms", "- »candidate.accuracy >= 0",
+                                "P331", "0 to 1"),
+    "a line that never passes": ("- candidate.latency <= 2000ms", "- »candidate.accuracy > 1",
+                                 "P332", "0 to 1"),
+    "a difference that never passes": (
+        "- candidate.latency <= 2000ms",
+        "- »candidate.accuracy - baseline.accuracy > 1.5", "P332", "0 to 1",
+    ),
+    "a margin that never fails": ("- candidate.latency <= 2000ms",
+                                  "- »not_worse(accuracy, margin: 100%)", "P331", "-1 to 1"),
+    "a trigger that never comes": ("when: candidate.drawdown > 1%",
+                                   "when: »candidate.drawdown < 0", "P331", "not below 0"),
+    "a trigger that is always there": ("when: signals.silent > 2m", "when: »signals.silent >= 0s",
+                                       "P332", "not below 0"),
+    "a threshold above one": (
+        "candidate.accuracy < 50%", "candidate.accuracy < »85", "P333", "85%",
+    ),
+    "lines that exclude each other": ("- candidate.latency <= 2000ms",
+                                      "- »candidate.accuracy < 80%", "P334", "move"),
+    "a trigger that its gate sets off": ("when: candidate.accuracy < 50%",
+                                         "when: »candidate.accuracy > 80%", "P335", "beyond"),
+    "a live baseline at the whole": (
+        "weight: 100%, hold: 2h, against: frozen_baseline",
+        "weight: 100%, hold: 2h, advance: [»candidate.accuracy >= baseline.accuracy]",
+        "P336", "frozen_baseline",
+    ),
+    "a trigger on a baseline without work": (
+        "{name: watch, weight: 100%, hold: 2h, against: frozen_baseline}\ntriggers:\n",
+        "{name: watch, weight: 100%, hold: 2h}\ntriggers:\n"
+        "  - {name: worse, when: »candidate.accuracy < baseline.accuracy, severity: low}\n",
+        "P336", "`stages:`",
+    ),
+    "an idle candidate": ("mirror: true\n    hold: 10m",
+                          "hold: 10m\n    advance: [»candidate.accuracy > 80%]", "P337", "mirror"),
+    # the way back
+    "a way back that does not begin with traffic": (
+        "[baseline_traffic, restore, verify]", "[»restore, baseline_traffic, verify]", "P341",
+        "baseline_traffic",
+    ),
+    "a way back that nobody verifies": (
+        "[baseline_traffic, restore, verify]", "[baseline_traffic, »restore]", "P341", "verify",
+    ),
+    "a way back with a step twice": (
+        "[baseline_traffic, restore, verify]", "[baseline_traffic, »baseline_traffic, verify]",
+        "P341", "keep one",
+    ),
+    "a hold without end": ("then: hold, escalate_after: 10m", "then: »hold", "P342",
+                           "escalate_after"),
+    "a hold by severity without end": ("severity: medium, then: hold, escalate_after: 10m",
+                                       "severity: »medium", "P342", "escalate_after"),
+    "a confirmation that cannot come": ("3 of 5", "»5 of 3", "P343", "3 of 5"),
+    "a confirmation by nothing": ("3 of 5", "»0 in a row", "P343", "at least 1"),
+    "a confirmation of too many": ("3 of 5", "»3 of 5000", "P343", "1000"),
+    "an escalation without hold": ("confirm: 3 of 5", "»escalate_after: 5m", "P344", "then: hold"),
+    "samples of silence": ("then: hold, ", "then: hold, »min_samples: 5, ", "P344", "leave"),
+    "a tick of nothing": ("tick: 30s", "tick: »0s", "P345", "30s"),
+    "a freeze that ends first": (
+        "{tick: 30s}",
+        "{tick: 30s, freeze: [{name: fomc, from: 2026-03-18T20:00Z, to: »2026-03-18T17:30Z}]}",
+        "P346", "exchange",
+    ),
+    "a freeze without zone": (
+        "{tick: 30s}",
+        "{tick: 30s, freeze: [{name: f, from: »2026-03-18T20:00, to: 2026-03-18T21:30Z}]}",
+        "P103", "zone",
+    ),
+    "an unknown calendar": ("tick: 30s", "tick: 30s, calendar: »XNYX", "P347", "'XNYS'"),
+    "a configuration nobody has": (
+        "candidate: v3", "candidate: »v3\npublish: {c: {type: config, path: x.json}}", "P348",
+        "config: FILE",
+    ),
+}  # fmt: skip
+UNMARKED = {
+    # The place is the key or entry above: where the mark goes is said here.
+    "a missing key of a list entry": ("  - {when: candidate", "  - »{when: candidate"),
+    "a missing type": ("  signals: {directory", "  »signals: {directory"),
+    "a step twice": ("name: ramp, ", "name: »ramp, "),
+    "no weight": ("- {name: ramp", "- »{name: ramp"),
+    "no hold for a window": ("- {name: ramp", "- »{name: ramp"),
+    "a push metric without value": ("  latency: {", "  »latency: {"),
+    "a stage twice": ("name: »canary-1, description", "name: canary-1, »description"),
+    "text for a list": ("»lock: 3", "lock: »3"),
+}
+BASELINE_CONFIG = ("baseline: v1", "baseline: {version: v1, config: a.json}")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_error_has_its_code_its_place_and_a_hint(name: str) -> None:
+    old, new, code, hint = CASES[name]
+    text = edited(old, new)
+    if name in UNMARKED:
+        text = text.replace(*UNMARKED[name])
+    if code == "P348":
+        text = text.replace(*BASELINE_CONFIG)
+
+    finding, place = only_finding(text, **({"DESK": "x"} if "misspelt" in name else {}))
+
+    assert (finding.code, finding.line, finding.column) == (code, place.line, place.column)
+    assert hint in finding.hint
+    assert str(finding).startswith(f"policy.yaml:{place.line}:{place.column}: {code} ")
+
+
+def test_the_policy_that_the_cases_change_is_clean() -> None:
+    loaded = load(GOOD)
+
+    assert loaded.ok and not loaded.findings, [str(finding) for finding in loaded.findings]
+
+
+@pytest.mark.parametrize(
+    ("condition", "code", "hint"),
+    [
+        ("»candidate.accuracy >= 0." + "0" * 480 + "1", "P206", "at most 500"),
+        ("(" * 20 + "»(candidate.accuracy > 0.9" + ")" * 21, "P206", "split"),
+        ("not_worse(accuracy»)", "P207", "margin: 2%"),
+        ("not_worse(»drawdown, margin: 1%)", "P207", "better: higher"),
+        ("not_worse(»candidate.accuracy, margin: 1%)", "P207", "only the metric"),
+        ("not_worse(accuracy, margin: »-1%)", "P207", "without minus"),
+        ("not_worse(latency, margin: »2%)", "P203", "200ms"),
+        ("»worse(accuracy, margin: 2%)", "P202", "'not_worse'"),
+        ("»accuracy >= 85%", "P202", "candidate.accuracy"),
+        ("»signals > 2m", "P202", "signals.silent"),
+        ("»signals.accuracy > 2m", "P202", "signals.silent"),
+        ("candidate.»accuracy-0 >= 85%", "P202", "spaces around"),
+        ("candidate.accuracy »= 85%", "P201", "=="),
+        ("candidate.accuracy > 85% »&& candidate.accuracy < 1", "P201", "and"),
+        ("candidate.accuracy > 85% »AND candidate.accuracy < 1", "P201", "'and'"),
+        ("»candidate.accuracy", "P201", "compare it"),
+        ("candidate.pnl »> 5", "P203", "100 USD"),
+        ("candidate.pnl »> 5 EUR", "P203", "100 USD"),
+        ("candidate.latency »* candidate.latency > 1s", "P203", "plain"),
+        ("candidate.accuracy / »0 > 1", "P204", ""),
+        ("»candidate.accuracy > candidate.accuracy", "P204", "limit"),
+        ("candidate.accuracy > »0.9min", "P203", "'m'"),
+        ("(»candidate.accuracy > 0.9) > 1", "P201", "and"),
+    ],
+)
+def test_an_error_in_a_condition_points_into_it(condition: str, code: str, hint: str) -> None:
+    text = edited("      - candidate.latency <= 2000ms\n", f'      - "{condition}"\n')
+
+    finding, place = only_finding(text)
+
+    assert (finding.code, finding.line, finding.column) == (code, place.line, place.column)
+    assert hint in finding.hint
+    line, caret = finding.excerpt.split("\n")
+    assert line[len(caret) - 1 :][:10] == condition.partition("»")[2][:10]
+
+
+def test_a_gate_that_could_wait_for_ever_is_an_error() -> None:
+    text = GOOD.replace("value: ratio(correct), window: 5m", "value: ratio(correct), window: stage")
+    text = text.replace("hold: 1h, advance:", "»advance:")
+
+    finding, place = only_finding(text)
+
+    assert (finding.code, finding.line, finding.column) == ("P316", place.line, place.column)
+    assert "deadline" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("traffic", "stage", "expected"),
+    [
+        ("2000/h", "- »candidate.accuracy >= 85%", "`min_samples: 8`"),
+        ("2000/h", "- »candidate.accuracy >= 85%", "a window and hold of 1h"),
+        ("4000/h", "- »candidate.accuracy >= 85%", "a weight of 30%"),
+    ],
+)
+def test_samples_that_the_traffic_cannot_bring_are_said_with_what_would_do(
+    traffic: str, stage: str, expected: str
+) -> None:
+    text = edited("  - {name: ramp, weights: [25%, 50%], hold: 1h, advance: "
+                  "[candidate.accuracy >= 85%]}\n", "")  # fmt: skip
+    text = text.replace("      - candidate.accuracy >= 85%", f"      {stage}")
+    text = text.replace("  - {name: errors, when: candidate.accuracy < 50%, severity: high,"
+                        " confirm: 3 of 5}\n", "")  # fmt: skip
+    text = text.replace("owner: desk", f"traffic: {traffic}")
+    text = text.replace("value: mean(ms)", "min_samples: 0, value: mean(ms)")
+
+    finding, place = only_finding(text)
+
+    assert (finding.code, finding.line, finding.column) == ("P338", place.line, place.column)
+    assert f"needs 100 samples in 5m, and {traffic} brings" in finding.message
+    assert expected in finding.hint
+
+
+def test_a_trigger_that_is_blind_for_want_of_traffic_is_an_error() -> None:
+    text = GOOD.replace("min_samples: 100,", "min_samples: 0,")
+    text = text.replace("when: candidate.accuracy < 50%", "when: »candidate.accuracy < 50%")
+    text = text.replace("severity: high, confirm", "severity: high, min_samples: 20, confirm")
+    text = text.replace("value: mean(ms)", "min_samples: 0, value: mean(ms)")
+
+    finding, place = only_finding(text.replace("owner: desk", "traffic: 1000/h"))
+
+    assert (finding.code, finding.line, finding.column) == ("P338", place.line, place.column)
+    assert "at 5% in canary" in finding.message
+    assert "stages:" in finding.hint
+    assert load(place.text.replace("1000/h", "6000/h")).ok
+
+
+def test_every_code_is_held_by_a_test() -> None:
+    elsewhere = {"P001", "P002", "P003", "P206", "P207", "P316", "P338"}
+
+    assert {case[2] for case in CASES.values()} | elsewhere == set(CODES)
