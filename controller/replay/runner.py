@@ -86,9 +86,13 @@ def plan_of(scenario: Scenario, loaded: LoadedPolicy) -> Plan:
 
 
 def resolution(scenario: Scenario, plan: Plan) -> timedelta:
-    """How often a round of the controller looks for what is due: once a tick, where the ticks lie
-    on whole multiples since 1970, or once a second."""
-    return plan.tick if not (scenario.start - EPOCH) % plan.tick else timedelta(seconds=1)
+    """How often a round of the controller looks for what is due: the longest interval whose
+    multiples since 1970 meet the start and every tick after it."""
+    interval = plan.tick
+    rest = (scenario.start - EPOCH) % interval
+    while rest:
+        interval, rest = rest, interval % rest
+    return interval
 
 
 def initial_state(scenario: Scenario, plan: Plan, feed: Feed) -> State:
