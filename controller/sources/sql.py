@@ -34,6 +34,10 @@ class _Engine(Protocol):
         """`at` as the engine compares it."""
         ...
 
+    def only_reads(self, query: str) -> bool:
+        """Whether `query` is one statement that writes nothing. Raises one of `errors`."""
+        ...
+
 
 class _DuckDb:
     """In memory; files are read where they are. Times are bound as they are."""
@@ -49,18 +53,30 @@ class _DuckDb:
         """See `_Engine.moment`."""
         return at
 
+    def only_reads(self, query: str) -> bool:
+        """See `_Engine.only_reads`. A database is attached read-only, but `copy ... to` could
+        still write a file."""
+        import duckdb
+
+        found = self.connection.extract_statements(query)
+        return [statement.type for statement in found] == [duckdb.StatementType.SELECT]
+
 
 class _Sqlite:
     """Read-only. Times are bound as SQLite writes them: `2026-03-02 15:00:00`, in UTC."""
 
     def __init__(self, path: Path) -> None:
-        self.errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+        self.errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
         uri = f"{path.absolute().as_uri()}?mode=ro"
         self.connection: Any = sqlite3.connect(uri, uri=True, check_same_thread=False)
 
     def moment(self, at: datetime) -> Any:
         """See `_Engine.moment`."""
         return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+    def only_reads(self, query: str) -> bool:
+        """See `_Engine.only_reads`. The file is open read-only, and takes one statement."""
+        return bool(query)
 
 
 class SqlSource:
@@ -156,15 +172,20 @@ class SqlSource:
         }
         given = {name: value for name, value in wanted.items() if f"${name}" in request.expression}
         seconds = self._model.timeout.total_seconds()
-        interrupted = threading.Event()
+        asking, interrupted = threading.Lock(), threading.Event()
 
         def interrupt() -> None:
-            interrupted.set()
-            engine.connection.interrupt()
+            # Not once the answer is there: that would hit the next query, or a closed connection.
+            with asking:
+                if not late.finished.is_set():
+                    interrupted.set()
+                    engine.connection.interrupt()
 
         late = threading.Timer(seconds, interrupt)
         late.start()
         try:
+            if not engine.only_reads(request.expression):
+                return Measurement(status="error", detail="not one `select`; a metric only reads")
             found = engine.connection.execute(request.expression, given)
             names = [column[0].lower() for column in found.description or ()]
             rows = found.fetchmany(2)
@@ -174,7 +195,8 @@ class SqlSource:
             )
             return Measurement(status="error", detail=detail)
         finally:
-            late.cancel()
+            with asking:
+                late.cancel()
         return self._measurement(names, rows, request)
 
     def _measurement(
@@ -196,7 +218,7 @@ class SqlSource:
             variance = row.get("variance")
             spread = None if variance is None else float(variance) * request.factor**2
             samples = int(row.get("samples", 0) or 0)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             return Measurement(status="error", detail=f"not a number: {error}")
         return Measurement(value=value, samples=samples, mean=value, variance=spread, as_of=newest)
 

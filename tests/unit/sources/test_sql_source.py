@@ -104,6 +104,24 @@ def test_files_are_never_written(csv: SqlSource, tmp_path: Path) -> None:
     assert "readonly" in found.detail
 
 
+def test_a_metric_that_does_more_than_select_is_refused_and_does_nothing(
+    csv: SqlSource, tmp_path: Path
+) -> None:
+    target = tmp_path / "copied.csv"
+    for query in (
+        f"copy requests to '{target}'",
+        f"select 1 as value; copy requests to '{target}'",
+    ):
+        (found,) = csv.measure([request(query)])
+        assert (found.status, found.detail) == ("error", "not one `select`; a metric only reads")
+    assert not target.exists()
+
+
+def test_a_sample_size_that_is_no_number_of_things_is_an_error(csv: SqlSource) -> None:
+    (found,) = csv.measure([request("select 1 as value, 'inf'::double as samples")])
+    assert found.status == "error"
+
+
 def test_a_file_that_is_not_there_is_an_error_until_it_is(tmp_path: Path) -> None:
     source = SqlSource("ops", SqlModel(tables={"requests": "late.csv"}), tmp_path)
     (found,) = source.measure([request()])
