@@ -9,23 +9,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 
-from controller.core.calendar import AlwaysOpen
-from controller.core.compiler import compile_plan
-from controller.core.decide import decide
-from controller.core.decision import Decision
 from controller.core.effect import Alert
-from controller.core.event import Acknowledgement, Command
-from controller.core.plan import Plan
-from controller.core.state import State
-from controller.policy.load import load_text
-from controller.replay.columns import Column, replay_columns
+from controller.policy.load import LoadedPolicy, load_text
+from controller.replay.history import replay_history
 
+MINUTE = timedelta(minutes=1)
 RULES, TICKS = 10, 43_200
 HOLDS_AGAIN = 60
 
@@ -42,7 +37,7 @@ def series() -> list["np.ndarray"]:
     return found
 
 
-def policy() -> Plan:
+def policy() -> LoadedPolicy:
     """One stage that lasts the whole history, ten alerting triggers."""
     metrics = "\n".join(
         f"  m{i}: {{source: s, value: ratio(f{i}), window: 1m, min_samples: 0}}"
@@ -67,7 +62,7 @@ triggers:
     loaded = load_text(text, Path("bench.yaml"), {})
     if loaded.policy is None or loaded.findings:
         raise SystemExit("\n".join(str(f) for f in loaded.findings))
-    return compile_plan(loaded.policy, loaded.gates, loaded.guards, loaded.digest, AlwaysOpen())
+    return loaded
 
 
 def limit(index: int) -> float:
@@ -75,22 +70,35 @@ def limit(index: int) -> float:
     return 0.04 + 0.002 * index
 
 
-def ours(plan: Plan, found: list["np.ndarray"]) -> tuple[float, int]:
-    """(seconds, alerts that began to fire)."""
-    from datetime import UTC, datetime
+def history(found: list["np.ndarray"], folder: Path) -> Path:
+    """The same series as a file of measurements, in Parquet as one exports them."""
+    import duckdb
 
+    path, parquet = folder / "history.csv", folder / "history.parquet"
+    header = ",".join(["ts", *(f"candidate.m{i}" for i in range(RULES))])
     start = datetime(2026, 3, 1, tzinfo=UTC)
-    state = decide(plan, State("bench", plan.digest), Command("start", "bench"), start).state
-    for key in state.unacknowledged:
-        state = decide(plan, state, Acknowledgement(key, ok=True), start).state
+    lines = (
+        ",".join([f"{start + row * MINUTE:%Y-%m-%dT%H:%M:%SZ}", *(f"{v:g}" for v in values)])
+        for row, values in enumerate(zip(*found, strict=True))
+    )
+    path.write_text("\n".join([header, *lines]), encoding="utf-8")
+    duckdb.sql(f"copy (select * from read_csv('{path}')) to '{parquet}' (format parquet)")
+    return parquet
+
+
+def ours(loaded: LoadedPolicy, path: Path) -> tuple[float, int]:
+    """Seconds of one replay of the file, reading it included, and alerts that began to fire."""
     begin = perf_counter()
-    many = np.full(TICKS, 1000, dtype=np.int64)
-    columns = {f"candidate.m{i}": Column(found[i], many) for i in range(RULES)}
-    fired = 0
-    for step in replay_columns(plan, state, columns, start):
-        if isinstance(step, Decision):
-            fired += sum(isinstance(e, Alert) and e.kind == "trigger" for e in step.effects)
-    return perf_counter() - begin, fired
+    _, _, timeline = replay_history(loaded, path)
+    taken = perf_counter() - begin
+    fired = sum(
+        isinstance(effect, Alert) and effect.kind == "trigger"
+        for one in timeline.happened
+        for effect in one.decision.effects
+    )
+    if timeline.ticks != TICKS:
+        raise SystemExit(f"{timeline.ticks} ticks were replayed, not {TICKS}")
+    return taken, fired
 
 
 def promtool(found: list["np.ndarray"], folder: Path) -> float:
@@ -128,12 +136,13 @@ def main() -> int:
     if shutil.which("promtool") is None:
         print("promtool is missing: apt-get install prometheus", file=sys.stderr)
         return 2
-    plan, found = policy(), series()
+    loaded, found = policy(), series()
     theirs, mine, fired = [], [], 0
     with tempfile.TemporaryDirectory() as folder:
+        path = history(found, Path(folder))
         for _ in range(runs):
             theirs.append(promtool(found, Path(folder)))
-            seconds, fired = ours(plan, found)
+            seconds, fired = ours(loaded, path)
             mine.append(seconds)
     evaluations = RULES * TICKS
     ratios = sorted(a / b for a, b in zip(theirs, mine, strict=True))

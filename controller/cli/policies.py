@@ -300,11 +300,14 @@ def _record(name: str, output: Path | None, database: str | None, state_dir: Pat
 def replay(
     policy: Annotated[Path, typer.Argument(help="A policy file")],
     history: Annotated[
-        Path, typer.Option("--history", help="Observations: CSV, JSON Lines or Parquet")
+        Path, typer.Option("--history", help="CSV, JSON Lines or Parquet, a row per moment `ts`")
     ],
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Run the same machine over recorded observations: what would have happened, and when.
+    """Run the same machine over recorded history: what would have happened, and when.
+
+    Rows are observations (`version` and fields) or measurements (columns such as
+    candidate.errors and candidate.errors.samples, in the metric's unit).
 
     Example: rollout replay policies/ifd-v3.yaml --history signals.csv
     """

@@ -26,7 +26,7 @@ def replay_file(loaded: "LoadedPolicy", path: Path, *, as_json: bool) -> None:
         else:
             from rich.progress import Progress, SpinnerColumn, TextColumn
 
-            columns = (SpinnerColumn(), TextColumn("{task.completed:,} observations"))
+            columns = (SpinnerColumn(), TextColumn("{task.completed:,} rows"))
             with Progress(*columns, console=console(error=True), transient=True) as progress:
                 task = progress.add_task("", total=None)
                 _, start, timeline = replay_history(

@@ -1,24 +1,23 @@
 """Replay of recorded columns: whole stretches in which nothing can move are taken at once.
 
 Everything that could move a rollout is decided by `decide`, tick by tick. In between lie long
-stretches in which a plain live state has every trigger quiet and its gate shut; there a tick only
-brings clocks and number forward, which has a closed form. Where such stretches lie is found by
-judging columns of measurements as arrays. A test holds that both ways give the same states.
+stretches in which a tick only brings clocks and number forward, which has a closed form: a plain
+live state with every trigger quiet and its gate shut, and ticks that find every rule as the tick
+before found it, when that one moved nothing but clocks. Where they lie is found by judging columns
+of measurements as arrays. A test holds that both ways give the same states.
 """
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
 from controller.core.calendar import AlwaysOpen
-from controller.core.decide import decide
-from controller.core.decision import Decision
-from controller.core.event import Tick
 from controller.core.measurement import Measurement
 from controller.core.plan import Limit, Plan, Step
 from controller.core.state import State
@@ -33,55 +32,65 @@ _COMPARE: Mapping[str, Callable[[Any, float], Any]] = {
 }
 
 
+MILLISECOND = timedelta(milliseconds=1)
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+Booleans = np.ndarray[Any, np.dtype[np.bool_]]
+Look = Callable[[State, int, datetime], State]
+"""One tick decided: the state before, the number of the row, the time; the state after, with all
+that followed from the decision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One reference over the ticks: `values` (float, NaN where there is none) and `samples`
-    (int), both of the same length."""
+    """One reference over the ticks: `values` (float, NaN where there is none), `samples` (int) and
+    the `variances` of one observation (float, NaN where unknown), all of the same length."""
 
-    values: "np.ndarray[Any, np.dtype[np.float64]]"
-    samples: "np.ndarray[Any, np.dtype[np.int64]]"
+    values: Floats
+    samples: Integers
+    variances: Floats | None = None
+
+    def measurement(self, row: int) -> Measurement:
+        """What was measured at a row."""
+        value, samples = self.values.item(row), self.samples.item(row)
+        if isnan(value):
+            return Measurement(status="no_data", detail="nothing recorded")
+        variance = nan if self.variances is None else self.variances.item(row)
+        if isnan(variance):
+            return Measurement(value=value, samples=samples)
+        return Measurement(value=value, samples=samples, mean=value, variance=variance)
 
 
 def replay_columns(
-    plan: Plan, state: State, columns: Mapping[str, Column], start: datetime
-) -> Iterator[Decision | State]:
-    """Tick `state` once per row, the first at `start + tick`. Yields the decision of every tick
-    that was decided, and the bare state after every stretch that was taken at once."""
+    plan: Plan, state: State, columns: Mapping[str, Column], start: datetime, look: Look
+) -> Iterator[State]:
+    """Tick `state` once per row, the first at `start + tick`. Yields the state after every tick
+    that `look` decided, and after every stretch that was taken at once."""
     rows = min((len(column.values) for column in columns.values()), default=0)
     stretches = {step.name: _Stretches(plan, step, columns, rows) for step in plan.steps}
     row = 0
     while row < rows:
         here = stretches.get(state.name)
         length = here.length(state, row) if here is not None else 0
-        if length > 0:
-            state = _forward(plan, state, length, start + (row + length) * plan.tick)
-            row += length
+        if length == 0:
+            before, state = state, look(state, row, start + (row + 1) * plan.tick)
+            row += 1
             yield state
-            continue
-        decision = decide(plan, state, _tick(columns, row), start + (row + 1) * plan.tick)
-        state = decision.state
-        row += 1
-        yield decision
-
-
-def _forward(plan: Plan, state: State, ticks: int, now: datetime) -> State:
-    """`ticks` quiet ticks at once."""
-    passed = ticks * plan.tick_ms
-    return replace(
-        state,
-        seq=state.seq + ticks,
-        at=now,
-        dwell_ms=state.dwell_ms + passed,
-        waited_ms=state.waited_ms + passed,
-    )
-
-
-def _tick(columns: Mapping[str, Column], row: int) -> Tick:
-    measurements = {}
-    for reference, column in columns.items():
-        value = float(column.values[row])
-        measurements[reference] = Measurement(value=value, samples=int(column.samples[row]))
-    return Tick(measurements)
+            length = here.repeats(before, state, row) if here is not None else 0
+            if length == 0:
+                continue
+            dwell, waited = state.dwell_ms - before.dwell_ms, state.waited_ms - before.waited_ms
+        else:
+            dwell = waited = plan.tick_ms
+        row += length
+        state = replace(
+            state,
+            seq=state.seq + length,
+            at=start + row * plan.tick,
+            dwell_ms=state.dwell_ms + length * dwell,
+            waited_ms=state.waited_ms + length * waited,
+        )
+        yield state
 
 
 class _Stretches:
@@ -89,13 +98,15 @@ class _Stretches:
 
     def __init__(self, plan: Plan, step: Step, columns: Mapping[str, Column], rows: int) -> None:
         self._plan, self._step = plan, step
-        self._possible = isinstance(plan.calendar, AlwaysOpen)
-        quiet = np.ones(rows, dtype=bool)
-        for trigger in plan.guarding[step.name]:
-            quiet &= _misses(trigger.limit, columns, rows)
-        shut = np.zeros(rows, dtype=bool)
-        for check in step.checks:
-            shut |= _misses(check.limit, columns, rows)
+        self._possible = isinstance(plan.calendar, AlwaysOpen) and not step.frozen_baseline
+        triggers = [_judged(t.limit, columns, rows) for t in plan.guarding[step.name]]
+        checks = [_judged(check.limit, columns, rows) for check in step.checks]
+        quiet = _all((judged == MISSES for judged in triggers), rows)
+        shut = ~_all((judged != MISSES for judged in checks), rows)
+        every = [*triggers, *checks]
+        same = _all((np.diff(judged, prepend=UNKNOWN) == 0 for judged in every), rows)
+        known = _all((judged != UNKNOWN for judged in every), rows)
+        self._same_until = _run_ends(same & known)
         self._quiet_until = _run_ends(quiet)
         self._shut_until = _run_ends(quiet & shut)
 
@@ -104,8 +115,8 @@ class _Stretches:
         decided."""
         if not self._possible or state.counters or state.firing or state.unacknowledged:
             return 0
-        step, tick = self._step, self._plan.tick_ms
-        before_dwell = -(-(step.hold_ms - state.dwell_ms) // tick) - 1
+        step = self._step
+        before_dwell = self._before(step.hold_ms - state.dwell_ms)
         if before_dwell > 0 and not state.told_to_advance:
             length = min(int(self._quiet_until[row]) - row, before_dwell)
         elif state.told_to_advance:
@@ -113,27 +124,64 @@ class _Stretches:
         else:
             length = int(self._shut_until[row]) - row
         if step.deadline_ms:
-            length = min(length, -(-(step.deadline_ms - state.waited_ms) // tick) - 1)
-        return length
+            length = min(length, self._before(step.deadline_ms - state.waited_ms))
+        return max(length, 0)
+
+    def repeats(self, before: State, state: State, row: int) -> int:
+        """Ticks from `row` on that find what the tick before found, which led from `before` to
+        `state` and moved only clocks."""
+        step, plan = self._step, self._plan
+        if not self._possible or plan.freeze or row >= len(self._same_until):
+            return 0
+        if state.name != step.name or state.unacknowledged or state.told_to_advance:
+            return 0
+        clocks = replace(
+            before, seq=state.seq, at=state.at, dwell_ms=state.dwell_ms, waited_ms=state.waited_ms
+        )
+        if clocks != state or state.seq != before.seq + 1 or state.at is None:
+            return 0
+        length = int(self._same_until[row]) - row
+        for left in (step.hold_ms - state.dwell_ms, step.deadline_ms - state.waited_ms):
+            if left > 0:
+                length = min(length, self._before(left))
+        for trigger in plan.guarding[step.name]:
+            counter = state.counters.get(trigger.name)
+            if counter is None or counter.since is None:
+                continue
+            failing = (state.at - counter.since) // MILLISECOND
+            for limit in (trigger.for_ms, trigger.escalate_ms or 0):
+                if limit > failing:
+                    length = min(length, self._before(limit - failing))
+        return max(length, 0)
+
+    def _before(self, left_ms: int) -> int:
+        """Ticks that end before `left_ms` are over."""
+        return -(-left_ms // self._plan.tick_ms) - 1
 
 
-def _misses(
-    limit: Limit | None, columns: Mapping[str, Column], rows: int
-) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    """Rows in which a rule is measured and does not hold; none for rules that are not of the
-    simple shape or not in the columns."""
+MISSES, HOLDS, UNKNOWN = 0, 1, 2
+"""What a rule says at a row. Rules that are not of the simple shape are never known."""
+
+
+def _judged(limit: Limit | None, columns: Mapping[str, Column], rows: int) -> Integers:
     column = columns.get(limit.reference) if limit is not None else None
     if limit is None or column is None:
-        return np.zeros(rows, dtype=bool)
+        return np.full(rows, UNKNOWN)
     values = column.values[:rows]
     holds = _COMPARE[limit.operator](values, limit.bound)
     known = np.isfinite(values) & (column.samples[:rows] >= limit.min_samples)
-    return np.asarray(known & ~holds, dtype=bool)
+    return np.where(known, np.where(holds, HOLDS, MISSES), UNKNOWN)
 
 
-def _run_ends(
-    rows: "np.ndarray[Any, np.dtype[np.bool_]]",
-) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _all(found: Iterable[Booleans], rows: int) -> Booleans:
+    """Rows in which all are true."""
+    every = np.ones(rows, dtype=bool)
+    for each in found:
+        every &= each
+    return every
+
+
+def _run_ends(rows: Booleans) -> Integers:
     """For each row, the first row from it on that is false (the length when none is)."""
     size = len(rows)
     ends = np.where(rows, size, np.arange(size))

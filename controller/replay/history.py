@@ -1,14 +1,18 @@
-"""Recorded observations through the same machine: what the policy would have done.
+"""Recorded observations or measurements through the same machine: what the policy would have done.
 
 A person's approval is taken as given at once: history has nobody to ask.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from controller.core.calendar import EPOCH
+from controller.core.measurement import BASELINE, CANDIDATE
 from controller.core.plan import Plan
 from controller.core.state import APPROVAL
 from controller.policy.load import LoadedPolicy
@@ -43,21 +47,37 @@ class Observed:
 def replay_history(
     loaded: LoadedPolicy, path: Path, progress: Callable[[int], None] = lambda _: None
 ) -> tuple[Plan, datetime, Timeline]:
-    """Start the policy's rollout at the first observation and run it to the last. `progress` is
-    told how many observations were taken. Raises HistoryError."""
-    policy = loaded.policy
-    assert policy is not None
-    sources = [n for n, m in policy.sources.items() if isinstance(m, PushModel)]
+    """Start the policy's rollout at the first row and run it to the last: rows of observations,
+    or of measurements where columns are named as the policy's conditions name them. `progress` is
+    told how many observations or ticks were taken. Raises HistoryError."""
+    with _opened(path) as (connection, table):
+        names = [row[0] for row in connection.execute(f"describe {table}").fetchall()]
+        if "ts" not in names:
+            raise HistoryError(f"{path}: no column `ts` among: {', '.join(names)}")
+        if any(name.startswith((f"{CANDIDATE}.", f"{BASELINE}.")) for name in names):
+            return _measured(loaded, path, connection, table, names, progress)
+        if "version" not in names:
+            raise HistoryError(f"{path}: neither `version` nor a column like candidate.METRIC")
+        return _observed_history(loaded, path, _rows(connection, table, _push(loaded)), progress)
+
+
+def _push(loaded: LoadedPolicy) -> list[str]:
+    assert loaded.policy is not None
+    sources = [n for n, m in loaded.policy.sources.items() if isinstance(m, PushModel)]
     if not sources:
         raise HistoryError("the policy has no push source: a history is of observations")
-    rows = _read(path, sources)
+    return sources
+
+
+def _observed_history(
+    loaded: LoadedPolicy, path: Path, rows: Iterator[Observed], progress: Callable[[int], None]
+) -> tuple[Plan, datetime, Timeline]:
     first = next(rows, None)
     if first is None:
         raise HistoryError(f"{path} has no observations")
-    scenario = _scenario(loaded, path, first.at)
-    run = _begin(scenario, loaded, sources)
+    run = _begin(loaded, path, first.at, _push(loaded))
     last = timedelta(0)
-    for count, row in enumerate(_with(first, rows), 1):
+    for count, row in enumerate(chain((first,), rows), 1):
         last = row.at - first.at
         tick_until(run, last, inclusive=False)
         run.clock.elapsed = max(run.clock.elapsed, last)
@@ -69,11 +89,37 @@ def replay_history(
     return run.plan, first.at, run.timeline
 
 
-def _scenario(loaded: LoadedPolicy, path: Path, start: datetime) -> Scenario:
-    return Scenario(path, 1, path.name, loaded.path, loaded.text, start)
+def _measured(
+    loaded: LoadedPolicy,
+    path: Path,
+    connection: Any,
+    table: str,
+    names: list[str],
+    progress: Callable[[int], None],
+) -> tuple[Plan, datetime, Timeline]:
+    from controller.replay.measured import MissingColumn, replay_measured, require
+
+    numbers = [name for name in names if name.startswith((f"{CANDIDATE}.", f"{BASELINE}."))]
+    columns = ", ".join(f'"{name}"::double as "{name}"' for name in numbers)
+    found = connection.execute(
+        f"select epoch_us(ts::timestamptz) as ts, {columns} {table} order by 1"
+    ).fetchnumpy()
+    times = found.pop("ts")
+    if not len(times):
+        raise HistoryError(f"{path} has no rows")
+    start = EPOCH + int(times[0]) * timedelta(microseconds=1)
+    tick = loaded.policy.schedule.tick if loaded.policy is not None else timedelta(0)
+    run = _begin(loaded, path, start - tick, [])
+    try:
+        require(run.plan, names)
+    except MissingColumn as error:
+        raise HistoryError(f"{path}: {error}") from None
+    replay_measured(run, times, found, progress, _approve)
+    return run.plan, start - tick, run.timeline
 
 
-def _begin(scenario: Scenario, loaded: LoadedPolicy, sources: list[str]) -> Run:
+def _begin(loaded: LoadedPolicy, path: Path, start: datetime, sources: list[str]) -> Run:
+    scenario = Scenario(path, 1, path.name, loaded.path, loaded.text, start)
     plan = plan_of(scenario, loaded)
     clock = Clock(scenario.start)
     feed = Feed.begin(scenario, plan, clock, None, tuple(sources))
@@ -96,13 +142,9 @@ def _approve(run: Run) -> None:
         take(run, Happening(run.clock.elapsed, "approve", by="replay"))
 
 
-def _with(first: Observed, rest: Iterator[Observed]) -> Iterator[Observed]:
-    yield first
-    yield from rest
-
-
-def _read(path: Path, sources: list[str]) -> Iterator[Observed]:
-    """Rows in order of `ts`, a page at a time."""
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, str]]:
+    """A connection, and the `from` that reads the file."""
     reader = READERS.get(path.suffix)
     if reader is None:
         raise HistoryError(f"{path}: histories are {', '.join(READERS)} files")
@@ -118,14 +160,19 @@ def _read(path: Path, sources: list[str]) -> Iterator[Observed]:
         connection.execute("set timezone = 'UTC'")
         place = str(path).replace("'", "''")
         try:
-            found = connection.execute(f"select * from {reader}('{place}') order by ts")
+            yield connection, f"from {reader}('{place}')"
         except duckdb.Error as error:
             words = str(error).split("\n")[0]
-            raise HistoryError(f"{path}: {words} (columns `ts` and `version` are needed)") from None
-        names = [column[0] for column in found.description]
-        while rows := found.fetchmany(PAGE):
-            for row in rows:
-                yield _observed(dict(zip(names, row, strict=True)), sources)
+            raise HistoryError(f"{path}: {words}") from None
+
+
+def _rows(connection: Any, table: str, sources: list[str]) -> Iterator[Observed]:
+    """Rows in order of `ts`, a page at a time."""
+    found = connection.execute(f"select * {table} order by ts")
+    names = [column[0] for column in found.description]
+    while rows := found.fetchmany(PAGE):
+        for row in rows:
+            yield _observed(dict(zip(names, row, strict=True)), sources)
 
 
 def _observed(row: dict[str, Any], sources: list[str]) -> Observed:

@@ -177,7 +177,7 @@ def tick_until(run: Run, until: timedelta, *, inclusive: bool) -> None:
         now = run.clock.now
         found = collect(run.plan, run.state, run.feed.sources(), now)
         crashes = run.crash_at is not None and at >= run.crash_at
-        _decide(run, Tick(found), deliver=not crashes)
+        settle(run, Tick(found), deliver=not crashes)
         if crashes:
             run.crash_at = None
             _restart(run)
@@ -211,7 +211,7 @@ def take(run: Run, thing: Happening | Flow) -> None:
         case _:
             assert thing.what in COMMANDS, thing.what
             name = cast(CommandName, thing.what)
-            _decide(run, Command(name, thing.by, thing.reason))
+            settle(run, Command(name, thing.by, thing.reason))
 
 
 def _restart(run: Run) -> None:
@@ -236,10 +236,11 @@ def _look_between(run: Run, source: str) -> None:
     now = run.clock.now
     found = collect(run.plan, run.state, run.feed.sources(), now)
     if any(guard.evaluate(found, now)[0] is Outcome.PASS for guard in guards):
-        _decide(run, Tick(found, scheduled=False))
+        settle(run, Tick(found, scheduled=False))
 
 
-def _decide(run: Run, event: Event, *, deliver: bool = True) -> Decision:
+def settle(run: Run, event: Event, *, deliver: bool = True) -> Decision:
+    """Decide now on `event`; what it asks of the world is delivered and acknowledged."""
     now = run.clock.now
     before = run.state
     decision = decide(run.plan, before, event, now)
@@ -280,12 +281,12 @@ def _deliver_waiting(run: Run) -> None:
             waiting.not_before = now + wait_after(waiting.attempts, run.random)
             waiting.attempts += 1
             if waiting.attempts == 1 and _awaited(run.state, key):
-                _decide(run, Acknowledgement(key, ok=False, detail=f"{target} is out of reach"),
+                settle(run, Acknowledgement(key, ok=False, detail=f"{target} is out of reach"),
                         deliver=False)  # fmt: skip
             continue
         run.waiting.remove(waiting)
         if _awaited(run.state, key):
-            _decide(run, Acknowledgement(key, ok=True, detail="read back"))
+            settle(run, Acknowledgement(key, ok=True, detail="read back"))
 
 
 def _awaited(state: State, key: str) -> bool:

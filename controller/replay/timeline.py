@@ -25,17 +25,18 @@ class Happened:
 @dataclass(slots=True)
 class Timeline:
     """One run. `initial` is the state it began in; `files` what targets held in the end, by
-    name (live runs)."""
+    name (live runs); `quiet` how many ticks moved nothing and were not kept one by one."""
 
     initial: State
     happened: list[Happened] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     activated: dict[str, str] = field(default_factory=dict)
+    quiet: int = 0
 
     @property
     def ticks(self) -> int:
-        """How many decisions were ticks."""
-        return sum(isinstance(one.event, Tick) for one in self.happened)
+        """How many ticks there were."""
+        return self.quiet + sum(isinstance(one.event, Tick) for one in self.happened)
 
     def up_to(self, at: timedelta) -> list[Happened]:
         """Everything that happened until `at`, that moment included."""

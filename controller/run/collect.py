@@ -93,7 +93,7 @@ def collect(
             found.update(answer.result())
     if frozen:
         for key in layout.baseline:
-            found[key] = _from_before(state.frozen.get(key))
+            found[key] = from_before(state.frozen.get(key))
     for key, name in layout.silent:
         found[key] = _silence(plan, state, sources, name, now)
     for metric in layout.compared:
@@ -181,7 +181,7 @@ def _since(plan: Plan, state: State, metric: MetricPlan, now: datetime) -> datet
     return state.started_at or now
 
 
-def _from_before(found: Measurement | None) -> Measurement:
+def from_before(found: Measurement | None) -> Measurement:
     """The frozen baseline is old on purpose: its time is not held against it."""
     if found is None:
         return NOT_FROZEN

@@ -1,18 +1,33 @@
 """Stretches taken at once give what deciding every tick gives."""
 
+from datetime import datetime
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plans import T0, plan_of
 from support.policies import policy_texts
 
 from controller.core.decide import decide
-from controller.core.decision import Decision
 from controller.core.event import Acknowledgement, Command, Tick
-from controller.core.measurement import Measurement
 from controller.core.state import State
 from controller.replay.columns import Column, replay_columns
 
+LONG = """
+rollout: drawn
+baseline: v1
+candidate: v2
+schedule: {tick: 30s}
+sources: {signals: {type: push}}
+metrics:
+  errors: {source: signals, value: ratio(bad), window: 2m, min_samples: 50}
+stages:
+  - {name: full, weight: 100%, hold: 2d}
+triggers:
+  - {name: silent, when: signals.silent > 1m, severity: medium, then: hold, escalate_after: 10m}
+  - {name: slow, when: candidate.errors > 25%, severity: low, for: 2m}
+"""
 REFERENCES = ("candidate.accuracy", "candidate.errors", "candidate.loss", "signals.silent")
 
 
@@ -40,17 +55,40 @@ def test_every_state_after_a_stretch_is_the_state_of_every_tick_decided(
     plain = {}
     each = state
     for row in range(rows):
-        found = {
-            name: Measurement(value=float(c.values[row]), samples=int(c.samples[row]))
-            for name, c in columns.items()
-        }
+        found = {name: column.measurement(row) for name, column in columns.items()}
         each = decide(plan, each, Tick(found), T0 + (row + 1) * plan.tick).state
         plain[each.seq] = each
-    decided = 0
+
+    def look(before: State, row: int, now: datetime) -> State:
+        found = {name: column.measurement(row) for name, column in columns.items()}
+        return decide(plan, before, Tick(found), now).state
+
     last = state
-    for step in replay_columns(plan, state, columns, T0):
-        decided += isinstance(step, Decision)
-        last = step.state if isinstance(step, Decision) else step
+    for last in replay_columns(plan, state, columns, T0, look):
         assert last == plain[last.seq]
     assert last == each
-    assert decided < rows, "no stretch was ever taken at once"
+
+
+@pytest.mark.parametrize("errors", [0.0, 0.26])
+def test_what_goes_on_as_before_is_not_decided_tick_by_tick(errors: float) -> None:
+    """Quiet, or with one alerting trigger that fires all the while."""
+    plan = plan_of(LONG)
+    state = decide(plan, State("drawn", plan.digest), Command("start", "ann"), T0).state
+    for key in state.unacknowledged:
+        state = decide(plan, state, Acknowledgement(key, ok=True), T0).state
+    many = np.full(1000, 500)
+    columns = {
+        "candidate.errors": Column(np.full(1000, errors), many),
+        "signals.silent": Column(np.zeros(1000), many),
+    }
+    decided = []
+
+    def look(before: State, row: int, now: datetime) -> State:
+        decided.append(row)
+        found = {name: column.measurement(row) for name, column in columns.items()}
+        return decide(plan, before, Tick(found), now).state
+
+    *_, last = replay_columns(plan, state, columns, T0, look)
+    assert (last.seq, last.dwell_ms) == (state.seq + 1000, 1000 * plan.tick_ms)
+    assert last.firing == (("slow",) if errors else ())
+    assert len(decided) <= 4
