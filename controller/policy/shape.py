@@ -43,7 +43,7 @@ class ShapeReader:
         return None if value is _FAILED else value
 
     def _read(self, wanted: Any, node: Node, key: Node, where: str) -> Any:
-        wanted, meta = _unwrap(wanted)
+        wanted, meta = unwrap(wanted)
         extra = {name: value for part in meta for name, value in (part.extra or {}).items()}
         if isinstance(node, Scalar) and node.plain and self._trapped(node, key, where):
             return _FAILED
@@ -131,7 +131,7 @@ class ShapeReader:
             return self._wrong(node, f"{where} must be names and what they stand for", "")
         read: dict[str, Any] = {}
         for name, (key, value) in node.entries.items():
-            named = self._scalar(str, _unwrap(key_type)[1], {}, _quoted(key), f"a name in {where}")
+            named = self._scalar(str, unwrap(key_type)[1], {}, _quoted(key), f"a name in {where}")
             read[name] = self._read(wanted, value, key, f"{where}.{name[:64]}")
             if named is _FAILED:
                 read[name] = _FAILED
@@ -224,7 +224,7 @@ class ShapeReader:
         self.findings.append(Finding(code, message, self._path, node.line, node.column, hint))
 
 
-def _unwrap(wanted: Any) -> tuple[Any, list[Meta]]:
+def unwrap(wanted: Any) -> tuple[Any, list[Meta]]:
     """The bare type, and every Meta on the way to it; None is left out of unions."""
     meta: list[Meta] = []
     while True:
@@ -302,7 +302,7 @@ def _join(where: str, name: str) -> str:
 
 
 def _describe(wanted: Any, name: str) -> str:
-    meta = _unwrap(wanted)[1]
+    meta = unwrap(wanted)[1]
     found = next((part.description for part in meta if part.description), None)
     return f"add `{name}:` ({found[0].lower()}{found[1:]})" if found else f"add `{name}:`"
 
