@@ -1,0 +1,50 @@
+"""The language page says what the program does."""
+
+import re
+from pathlib import Path
+
+from controller.policy.condition import parse_condition
+from controller.policy.findings import CODES
+from controller.policy.models import parse_duration
+from controller.policy.names import MetricName, Names
+from controller.policy.reference import page
+from controller.policy.schema import json_schema
+from controller.policy.units import parse_quantity
+
+PAGE = Path(__file__).parents[3] / "docs" / "language.md"
+
+
+def test_the_page_is_current() -> None:
+    said = "write it: python -m controller.policy.reference > docs/language.md"
+    assert PAGE.read_text(encoding="utf-8") == page(), said
+
+
+def test_every_key_and_every_code_is_on_it() -> None:
+    for model in json_schema()["$defs"].values():
+        for form in model.get("anyOf", [model]):
+            for key in form.get("properties", {}):
+                assert f"| `{key}` |" in page()
+    assert all(f"| {code} |" in page() for code in CODES)
+
+
+def test_every_link_inside_leads_to_a_heading() -> None:
+    headings = {h.lower().replace(" ", "-") for h in re.findall(r"^## (.+)$", page(), re.M)}
+    assert set(re.findall(r"\]\(#([a-z-]+)\)", page())) <= headings
+
+
+def test_the_numbers_and_functions_it_shows_are_read_as_it_says() -> None:
+    names = Names({"METRIC": MetricName(parse_quantity("1")[1], better="higher")})
+    for function in re.findall(r"^\| `((?:not_worse|better)\([^`]+)` \|", page(), re.M):
+        parse_condition(function, names)
+    row = next(line for line in page().splitlines() if "a number with its unit" in line)
+    numbers = re.findall(r"`([^`]+)`", row)
+    assert len(numbers) == 7
+    for number in numbers:
+        parse_quantity(number)
+
+
+def test_default_durations_are_durations() -> None:
+    shown = re.findall(r"\| `(\d+[smhd])` \|", page())
+    assert shown
+    for text in shown:
+        parse_duration(text)
