@@ -16,7 +16,6 @@ from msgspec.structs import FieldInfo, fields
 from controller.policy.aggregation import AGGREGATIONS, DEFAULT_SAMPLES
 from controller.policy.findings import CODES
 from controller.policy.models import Policy
-from controller.policy.schema import described, is_required
 from controller.policy.shape import unwrap
 
 _BARE = {str: "text", int: "a whole number", float: "a number", bool: "`true` or `false`"}
@@ -97,6 +96,11 @@ def _section(model: type[Struct]) -> str:
     return "\n".join([*lines, ""])
 
 
+def described(model: type[Struct]) -> str:
+    """A model's docstring as one line of text."""
+    return " ".join((model.__doc__ or "").split())
+
+
 def title(model: type[Struct]) -> str:
     """`PushSource` -> `Push source`."""
     name = model.__name__
@@ -126,7 +130,7 @@ def kind(wanted: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if is_required(field):
+    if field.default is NODEFAULT and field.default_factory is NODEFAULT:
         return "required"
     value = field.default
     if value is NODEFAULT or value is None or isinstance(value, Struct) or value in ("", ()):
