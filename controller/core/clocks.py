@@ -6,7 +6,7 @@ one tick. The stage's deadline counts all open time except a pause. A clock that
 counts nothing.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -85,8 +85,3 @@ def _step_runs_out(plan: Plan, state: State) -> datetime | None:
     if state.verify_due is not None:
         return state.verify_due
     return state.step_since + plan.rollback.deadline + MILLISECOND
-
-
-def late_by(plan: Plan, due: datetime, now: datetime) -> timedelta:
-    """How late a look is, beyond its own interval; zero when in time."""
-    return max(now - due - plan.tick, timedelta(0))
