@@ -16,7 +16,10 @@ from msgspec import Meta, Struct, field
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
 DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$"
 PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
-RATE_PATTERN = r"^\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
+SHARE_PATTERN = r"^0*(100(\.0+)?|\d{1,2}(\.\d+)?)%$"
+"""`PERCENT_PATTERN` up to the whole, for editors; a reader says which of both is wrong."""
+RATE_PATTERN = r"^(?=[0.]*[1-9])\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
+TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
 WINDOWS = ("session", "stage", "rollout")
 LONGEST = timedelta(days=3660)
@@ -41,7 +44,7 @@ def parse_duration(value: object) -> timedelta:
 
 def parse_percent(value: object) -> float:
     """`5%` -> 5.0, of 0% to 100%. Raises ValueError with the remedy."""
-    if isinstance(value, str) and re.match(PERCENT_PATTERN, value):
+    if isinstance(value, str) and len(value) <= LONGEST_TEXT and re.match(PERCENT_PATTERN, value):
         percent = float(value[:-1])
         if percent <= 100:
             return percent
@@ -88,7 +91,8 @@ def parse_time(value: object) -> datetime:
 
 
 def _text(pattern: str, *examples: str) -> dict[str, Any]:
-    return {"type": "string", "pattern": pattern, "examples": list(examples)}
+    shape = {"type": "string", "pattern": pattern, "maxLength": LONGEST_TEXT}
+    return shape | {"examples": list(examples)}
 
 
 Duration = Annotated[
@@ -102,7 +106,7 @@ Percent = Annotated[
     float,
     Meta(
         extra={"read": parse_percent, "kind": "a share (5%, 0.5%)"},
-        extra_json_schema=_text(PERCENT_PATTERN, "5%", "0.5%"),
+        extra_json_schema=_text(SHARE_PATTERN, "5%", "0.5%"),
     ),
 ]
 Rate = Annotated[
@@ -116,7 +120,7 @@ Moment = Annotated[
     datetime,
     Meta(
         extra={"read": parse_time, "kind": "a time with its zone (2026-03-18T17:30Z)"},
-        extra_json_schema={"type": "string", "examples": ["2026-03-18T17:30Z"]},
+        extra_json_schema=_text(TIME_PATTERN, "2026-03-18T17:30Z"),
     ),
 ]
 Window = Annotated[

@@ -90,6 +90,12 @@ def test_every_policy_that_ships_fits_and_names_it(path: Path) -> None:
         ("advance: [candidate.errors <= 5%]", "advance: candidate.errors <= 5%"),
         ("severity: high", "severity: urgent"),
         ("3 in a row", "thrice"),
+        ("tick: 15s", "tick: 9s9s9s9s9s9s9s9s9s9s9s9s9s9s9s9s9s9s9s9s9s"),
+        ("tick: 15s", "tick:"),
+        ("tick: 15s", "tick: 15s, freeze: [{name: a, from: 2026-03-18, to: 2026-03-19}]"),
+        ("tick: 15s", "tick: 15s, freeze: [{name: a, from: 2026-03-18T17:30, to: x}]"),
+        ("weight: 10%", "weight: 100.1%"),
+        ("triggers:", "traffic: 0/h\ntriggers:"),
         ("triggers:", "false_alarm: 1\ntriggers:"),
         ("triggers:", "budgets: {data: 8 USD}\ntriggers:"),
         ("triggers:", "alerts: {routes: []}\ntriggers:"),
@@ -102,6 +108,52 @@ def test_what_does_not_fit_is_refused_by_schema_and_loader(old: str, new: str) -
     broken = GOOD.replace(old, new)
     assert not validator().is_valid(data(broken))
     assert not load_text(broken, Path("policy.yaml"), {}).ok
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("candidate: {version: v2}", "candidate: ${CANDIDATE}"),
+        ("{app: {type: push}}", "{app: {type: push}, f: {type: sql, timeout: '${WAIT:-10s}'}}"),
+        ("tick: 15s", "tick: 0.5m, freeze: [{name: a, from: 2026-03-18 17:30+05:30, to: END}]"),
+        ("window: 5m", "window: session"),
+        ("weight: 10%", "weight: 010.5%"),
+        ("triggers:", "traffic: 1000 per h\ntriggers:"),
+        ("min_samples: 50", "min_samples: 1_000, better: lower, description: ''"),
+    ],
+)
+def test_what_the_loader_reads_fits(old: str, new: str) -> None:
+    text = GOOD.replace(old, new.replace("END", "2026-03-18T20Z"))
+    shape = {"P101", "P102", "P103", "P104"}
+    found = {f.code for f in load_text(text, Path("p"), {"CANDIDATE": "v3"}).findings}
+
+    assert text != GOOD and not found & shape
+    assert [error.message for error in validator().iter_errors(data(text))] == []
+
+
+def test_a_variable_fits_only_where_it_may_stand() -> None:
+    assert not validator().is_valid(data(GOOD.replace("tick: 15s", "tick: '${TICK:-15s}'")))
+
+
+def test_a_number_with_separators_fits_though_editors_read_it_as_text() -> None:
+    policy = data(GOOD)
+    policy["metrics"]["errors"]["min_samples"] = "1_000"
+    assert validator().is_valid(policy)
+    policy["metrics"]["errors"]["min_samples"] = "1000"
+    assert not validator().is_valid(policy)
+
+
+def test_every_default_is_a_value_of_its_own_key() -> None:
+    whole = json_schema()
+    defaults = 0
+    for model in whole["$defs"].values():
+        for form in model.get("anyOf", [model]):
+            for value in form.get("properties", {}).values():
+                if "default" in value:
+                    defaults += 1
+                    inner = {**value, "$defs": whole["$defs"]}
+                    Draft202012Validator(inner).validate(json.loads(json.dumps(value["default"])))
+    assert defaults >= 15
 
 
 def test_every_key_is_described() -> None:
