@@ -1,9 +1,10 @@
 """Expectations held against what happened; a failure says the moment, the values and the rule."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from math import isclose
+from math import inf, isclose
 from pathlib import Path
 
 from controller.core.assess import span
@@ -11,6 +12,7 @@ from controller.core.calendar import milliseconds
 from controller.core.decision import RuleResult
 from controller.core.effect import Activate, Alert, Effect, SetShare, Verify
 from controller.core.event import Command, Tick
+from controller.core.measurement import Outcome
 from controller.core.plan import Plan
 from controller.core.share import percent_text
 from controller.core.state import ROLLING_BACK
@@ -18,6 +20,8 @@ from controller.replay.scenario import Claims, Expectation, Scenario
 from controller.replay.timeline import Happened, Timeline
 
 TOLERANCE = 1e-9
+FEW_RULES = 6
+"""Rules told with a failure, unless more of them stand out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def failures(scenario: Scenario, plan: Plan, timeline: Timeline) -> tuple[Failur
         wrong = _first_wrong(scenario, plan, timeline, expectation)
         if wrong is not None:
             at, problems = wrong
-            picture = tuple(_picture(timeline, at))
+            picture = tuple(_picture(timeline, at, expectation.claims))
             found.append(Failure(scenario, expectation, at, problems, picture))
     return tuple(found)
 
@@ -235,7 +239,7 @@ def _about_files(
     return found
 
 
-def _picture(timeline: Timeline, at: timedelta) -> list[str]:
+def _picture(timeline: Timeline, at: timedelta, claims: Claims) -> list[str]:
     """The last look until then: rules with value and limit, what blocks, the last move."""
     past = timeline.up_to(at)
     lines = []
@@ -243,8 +247,7 @@ def _picture(timeline: Timeline, at: timedelta) -> list[str]:
     if last is not None:
         told = last.decision.explanation
         lines.append(f"tick      {clock(last.at)}, in {told.state}")
-        for result in (*told.checks, *told.triggers):
-            lines += _rule_lines(result)
+        lines += _rules((*told.triggers, *told.checks), claims)
         lines += [f"blocked   {blocker}" for blocker in told.blockers]
         lines += [f"note      {note}" for note in told.notes]
     move = next((one for one in reversed(past) if one.decision.move), None)
@@ -254,15 +257,41 @@ def _picture(timeline: Timeline, at: timedelta) -> list[str]:
     return lines
 
 
-def _rule_lines(result: RuleResult) -> list[str]:
+def _rules(results: Sequence[RuleResult], claims: Claims) -> list[str]:
+    """The rules that matter: spoken of, or not passing, then those nearest to their limit."""
+    wanted = (*claims.reasons, *claims.blocked_by)
+    matter: list[RuleResult] = []
+    others: list[RuleResult] = []
+    for result in results:
+        spoken = any(result.name in words or words in result.rule for words in wanted)
+        stands_out = result.firing or result.outcome is not Outcome.PASS
+        (matter if spoken or stands_out else others).append(result)
+    others.sort(key=_nearness)
+    shown = [*matter, *others[: max(0, FEW_RULES - len(matter))]]
+    lines = [_rule_line(result) for result in shown]
+    left = len(results) - len(shown)
+    return [*lines, f"          and {left} more that pass"] if left else lines
+
+
+def _nearness(result: RuleResult) -> float:
+    """Distance to the limit, as a part of it: the smaller, the nearer."""
+    parts = [
+        abs(term.distance / term.limit)
+        for term in result.terms
+        if term.distance is not None and term.limit
+    ]
+    return min(parts, default=inf)
+
+
+def _rule_line(result: RuleResult) -> str:
     outcome = "firing" if result.firing else result.outcome.value.replace("_", " ")
-    lines = []
+    if result.severity and result.outcome is Outcome.PASS and not result.firing:
+        outcome = "quiet"
+    name = f"{result.name}: " if result.severity else ""
+    terms = []
     for term in result.terms:
         value = "none" if term.value is None else f"{term.value:.6g}{term.unit}"
         needed = f" of {term.min_samples}" if term.min_samples else ""
-        detail = f" ({term.detail})" if term.detail else ""
-        lines.append(
-            f"rule      {result.rule}: {term.reference} is {value}, samples {term.samples}{needed}"
-            f" -> {outcome}{detail}"
-        )
-    return lines
+        detail = f", {term.detail}" if term.detail else ""
+        terms.append(f"{term.reference} is {value} (samples {term.samples}{needed}{detail})")
+    return f"rule      {name}{result.rule} -> {outcome}: {', '.join(terms)}"
