@@ -15,6 +15,7 @@ from controller.cli.output import (
     answer_in,
     console,
     emit,
+    emit_line,
     settings_from,
 )
 
@@ -102,7 +103,7 @@ def demo(
     from controller.demo.market import DemoError
 
     try:
-        code = run_demo(console(), folder, emit if as_json else None)
+        code = run_demo(console(), folder, emit_line if as_json else None)
     except DemoError as error:
         raise Stop(Exit.FAILED, str(error)) from error
     if code:

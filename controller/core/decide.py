@@ -10,7 +10,8 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from controller.core.assess import Assessment, Judged, assess, frozen_by, severity_of
+from controller.core.assess import Assessment, Judged, assess, frozen_by, severity_of, span
+from controller.core.calendar import milliseconds
 from controller.core.clocks import advance_clocks
 from controller.core.decision import Decision, Explanation
 from controller.core.effect import Severity
@@ -239,10 +240,12 @@ def _on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str
     target = plan.machine.move("tick", situation)
     if target is None:
         return _told(plan, state, now, effects, notes=notes)
-    reasons: tuple[str, ...] = (f"cooldown of {plan.rollback.cooldown} is over",)
+    reasons: tuple[str, ...] = (
+        f"cooldown of {span(milliseconds(plan.rollback.cooldown))} is over",
+    )
     if situation.step_is_overdue:
         failed = state.name.partition(".")[2]
-        reasons = (f"step {failed} was not acknowledged within {allowed}",)
+        reasons = (f"step {failed} was not acknowledged within {span(milliseconds(allowed))}",)
         effects.alert(Severity.CRITICAL, "step_failed", f"rollback step {failed} failed", *reasons)
         state = replace(
             state,

@@ -15,9 +15,9 @@ def run_demo(
     folder: Path = FOLDER,
     answer: Callable[[dict[str, Any]], None] | None = None,
 ) -> int:
-    """Both acts and what came of them. With `answer`, nothing is printed: it is given what
-    happened as data. Returns 0 when the first rollout completed, the second was rolled back to
-    0%, and both journals are whole; else 1."""
+    """Both acts and what came of them. With `answer`, nothing is printed: it is given a
+    record of each move as it happens, and of each rollout in the end. Returns 0 when the first
+    rollout completed, the second was rolled back to 0%, and both journals are whole; else 1."""
     from controller.demo.programme import perform
 
     return perform(console, folder, answer)

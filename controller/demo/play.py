@@ -71,6 +71,11 @@ class Outcome:
     money: Mapping[str, float]
     audit: AuditReport
 
+    @property
+    def turn(self) -> Move | None:
+        """Where it turned back, if it did."""
+        return next((move for move in self.moves if move.state.startswith(ROLLING_BACK)), None)
+
 
 class Theatre:
     """The stage: one controller over one folder, one market that goes on from act to act."""
@@ -148,11 +153,10 @@ class Theatre:
 
     def reason_for_rollback(self, outcome: Outcome) -> Recalled | None:
         """The decision that turned the rollout back, taken again from the journal."""
-        for move in outcome.moves:
-            if move.state.startswith(ROLLING_BACK):
-                plans = self.service.plans
-                return recall(self.service.store, plans.plan, outcome.act.rollout, seq=move.seq)
-        return None
+        if outcome.turn is None:
+            return None
+        store, plans = self.service.store, self.service.plans
+        return recall(store, plans.plan, outcome.act.rollout, seq=outcome.turn.seq)
 
     def audit(self, rollout: str) -> AuditReport:
         """The journal's hashes again, and every decision taken again from its event."""
@@ -208,9 +212,15 @@ class Theatre:
     def _tell_moves(self, rollout: str, moves: list[Move], screen: Screen) -> None:
         for entry in self.service.store.journal(rollout, moves[-1].seq if moves else 0):
             if entry.move and entry.state is not None:
-                state = entry.state
-                day = entry.at.date()
-                move = Move(entry.seq, day, self.seconds, state.name, state.share, entry.reasons)
+                move = Move(
+                    rollout=rollout,
+                    seq=entry.seq,
+                    day=entry.at.date(),
+                    seconds=self.seconds,
+                    state=entry.state.name,
+                    share=entry.state.share,
+                    reasons=entry.reasons,
+                )
                 moves.append(move)
                 screen.moved(move)
 

@@ -1,11 +1,12 @@
 """The evening's programme: two acts, then what happened, in figures that were read back."""
 
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from controller.cli.render.explain import explain_screen
@@ -24,7 +25,7 @@ PROMOTION = Act(
     rollout="demo",
     title="Act one: a better algorithm takes over",
     story=(
-        "The desk trades the S&P 500 by a moving-average crossover (1.4). Momentum sized by\n"
+        "The desk trades the S&P 500 by a moving-average crossover (1.4). Momentum sized by "
         "volatility (2.0) goes from shadow to all hundred books, if it does no harm on the way."
     ),
     baseline="crossover-1.4",
@@ -34,7 +35,7 @@ SABOTAGE = Act(
     rollout="demo-sabotaged",
     title="Act two: a version with a defect",
     story=(
-        "Version 2.1 comes with a rewritten order handler, which is broken: it sends the target\n"
+        "Version 2.1 comes with a rewritten order handler, which is broken: it sends the target "
         "as the order. Its signals are good, so the shadow finds nothing. Then it gets real books."
     ),
     baseline="momentum-2.0",
@@ -53,24 +54,24 @@ def perform(
         console = Console(quiet=True)
     bars = sp500()
     console.print(
-        f"{len(bars):,} daily closes of the S&P 500, {bars[0].day} to {bars[-1].day}; "
-        f"{pace:g} market days a second; files in {folder}",
-        soft_wrap=True,
+        f"{len(bars):,} daily closes of the S&P 500, {bars[0].day.year} to {bars[-1].day.year}, "
+        f"{pace:g} of them a second.\nFiles: {folder}"
     )
     outcomes: list[Outcome] = []
     with Theatre(folder, bars, pace) as theatre:
         for act in (PROMOTION, SABOTAGE):
-            screen = screen_for(console)
+            screen = screen_for(console, answer)
             screen.begin(act.title, act.story)
             try:
                 outcomes.append(theatre.perform(act, screen))
             finally:
                 screen.end()
         _explain(console, theatre, outcomes[-1])
-    if answer is not None:
-        answer({"folder": str(folder), "rollouts": [_as_data(outcome) for outcome in outcomes]})
+    for outcome in outcomes:
+        if answer is not None:
+            answer(_as_data(outcome))
     _summary(console, outcomes)
-    _next_commands(console, folder)
+    _next_commands(console, folder, outcomes[-1])
     return 0 if all(map(_as_hoped, outcomes, WANTED)) else 1
 
 
@@ -81,7 +82,7 @@ def _as_hoped(outcome: Outcome, wanted: tuple[str, Share]) -> bool:
 def _as_data(outcome: Outcome) -> dict[str, Any]:
     return {
         "rollout": outcome.act.rollout,
-        "state": outcome.state,
+        "ended_as": outcome.state,
         "share_in_file": percent_text(outcome.share),
         "from": outcome.first_day.isoformat(),
         "to": outcome.last_day.isoformat(),
@@ -89,38 +90,30 @@ def _as_data(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 1),
         "money_usd": {version: round(amount, 2) for version, amount in outcome.money.items()},
         "journal_whole": outcome.audit.whole,
-        "moves": [
-            {"day": move.day.isoformat(), "state": move.state, "reasons": move.reasons}
-            for move in outcome.moves
-        ],
     }
 
 
 def _summary(console: Console, outcomes: list[Outcome]) -> None:
-    table = Table(title="What happened", title_justify="left", box=None, pad_edge=False)
-    for column in ("rollout", "ended as", "from", "to", "bars", "seconds", "money made by version"):
-        table.add_column(column, no_wrap=column != "money made by version")
+    console.print("\nWhat happened", style="bold")
     for outcome in outcomes:
-        money = Text("  ").join(
+        audit = outcome.audit
+        whole = f"journal verified: {audit.links} entries whole, {audit.folded} decided again"
+        money = Text(", ").join(
             Text.assemble(f"{version} ", money_text(amount))
             for version, amount in sorted(outcome.money.items())
         )
-        table.add_row(
-            outcome.act.rollout,
-            Text(outcome.state, style="green" if outcome.state == COMPLETED else "yellow"),
-            str(outcome.first_day),
-            str(outcome.last_day),
-            str(outcome.bars),
-            f"{outcome.seconds:.0f}",
-            money,
+        lines = (
+            Text.assemble(
+                (f"{outcome.act.rollout} ", "bold"),
+                (outcome.state, "green" if outcome.state == COMPLETED else "yellow"),
+                f", {outcome.first_day} to {outcome.last_day}: "
+                f"{outcome.bars} days in {outcome.seconds:.0f} s",
+            ),
+            Text(f"  share read back from the file: {percent_text(outcome.share)}"),
+            Text(f"  {whole if audit.whole else f'JOURNAL BROKEN: {audit}'}"),
+            Text.assemble("  money made: ", money),
         )
-    console.print()
-    console.print(table)
-    for outcome in outcomes:
-        read_back = f"share read back from the file: {percent_text(outcome.share)}"
-        console.print(f"{outcome.act.rollout}: {read_back}", highlight=False, soft_wrap=True)
-        word = "journal verified" if outcome.audit.whole else "JOURNAL BROKEN"
-        console.print(f"  {word}: {outcome.audit}", highlight=False, soft_wrap=True)
+        console.print(*lines, sep="\n")
 
 
 def _explain(console: Console, theatre: Theatre, outcome: Outcome) -> None:
@@ -134,13 +127,15 @@ def _explain(console: Console, theatre: Theatre, outcome: Outcome) -> None:
     console.print(explain_screen(entry.seq, entry.event, found.before, found.decision, local=False))
 
 
-def _next_commands(console: Console, folder: Path) -> None:
-    console.print("\nTry next:")
+def _next_commands(console: Console, folder: Path, last: Outcome) -> None:
+    turn = f" --seq {last.turn.seq}" if last.turn else ""
+    program = "rollout" if shutil.which("rollout") else sys.argv[0]
+    console.print("\nTry next", style="bold")
     for command in (
-        f"rollout status --state-dir {folder}",
-        f"rollout explain demo-sabotaged --state-dir {folder}",
-        f"rollout audit --state-dir {folder}",
-        "rollout plan policies/demo.yaml",
-        "rollout test policies/demo.yaml",
+        f"status --state-dir {folder}",
+        f"explain {last.act.rollout}{turn} --state-dir {folder}",
+        f"audit verify --state-dir {folder}",
+        f"plan {folder}/policies/demo.yaml",
+        f"test {folder}/policies",
     ):
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
+        console.print(f"  {program} {command}", soft_wrap=True)

@@ -1,27 +1,32 @@
-"""What a person sees of the demo: a live picture on a terminal, plain lines elsewhere."""
+"""What a person sees of the demo: a live picture on a terminal, plain lines elsewhere; programs
+are given records."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from controller.cli.render import words
-from controller.cli.render.rules import rules_table
 from controller.cli.render.status import state_style
-from controller.core.decision import Explanation
+from controller.core.decision import Explanation, RuleResult
 from controller.core.share import WHOLE, Share, percent_text
+
+MOST_COLUMNS = 100
+"""Wider, a picture is harder to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """One change of state, as journaled."""
 
+    rollout: str
     seq: int
     day: date
     seconds: float
@@ -66,9 +71,41 @@ class Screen(Protocol):
         ...
 
 
-def screen_for(console: Console) -> Screen:
-    """A live picture where there is a terminal, lines where there is none."""
+def screen_for(console: Console, answer: Callable[[dict[str, Any]], None] | None) -> Screen:
+    """Records where they are asked for, a live picture on a terminal, lines elsewhere."""
+    if answer is not None:
+        return Records(answer)
     return LiveScreen(console) if console.is_terminal else LineScreen(console)
+
+
+class Records:
+    """One record for each move: for programs."""
+
+    def __init__(self, answer: Callable[[dict[str, Any]], None]) -> None:
+        self._answer = answer
+
+    def begin(self, title: str, story: str) -> None:
+        """See `Screen.begin`."""
+
+    def show(self, frame: Frame) -> None:
+        """See `Screen.show`."""
+
+    def moved(self, move: Move) -> None:
+        """See `Screen.moved`."""
+        self._answer(
+            {
+                "rollout": move.rollout,
+                "seq": move.seq,
+                "day": move.day.isoformat(),
+                "seconds": round(move.seconds, 1),
+                "state": move.state,
+                "share": percent_text(move.share),
+                "reasons": move.reasons,
+            }
+        )
+
+    def end(self) -> None:
+        """See `Screen.end`."""
 
 
 class LineScreen:
@@ -82,12 +119,11 @@ class LineScreen:
         self._console.print(f"\n== {title}\n{story}")
 
     def show(self, frame: Frame) -> None:
-        """Lines tell moves only."""
-        del frame
+        """See `Screen.show`."""
 
     def moved(self, move: Move) -> None:
         """See `Screen.moved`."""
-        self._console.print(move_text(move), soft_wrap=True)
+        self._console.print(_where(move), "; ".join(move.reasons), sep="  ", soft_wrap=True)
 
     def end(self) -> None:
         """See `Screen.end`."""
@@ -102,18 +138,22 @@ class LiveScreen:
 
     def begin(self, title: str, story: str) -> None:
         """See `Screen.begin`."""
-        self._console.print(Text(f"\n{title}", style="bold"), story, sep="\n")
+        width = min(self._console.width, MOST_COLUMNS)
+        self._console.print(Text(f"\n{title}", style="bold"))
+        self._console.print(story, width=width)
         self._live = Live(console=self._console, refresh_per_second=10, transient=True)
         self._live.start()
 
     def show(self, frame: Frame) -> None:
         """See `Screen.show`."""
         if self._live:
-            self._live.update(picture(frame))
+            self._live.update(picture(frame, min(self._console.width, MOST_COLUMNS)))
 
     def moved(self, move: Move) -> None:
         """See `Screen.moved`."""
-        self._console.print(move_text(move))
+        line = Table.grid("", "", padding=(0, 2, 0, 0))
+        line.add_row(_where(move), Text("; ".join(move.reasons), style="dim"))
+        self._console.print(line)
 
     def end(self) -> None:
         """See `Screen.end`."""
@@ -122,36 +162,58 @@ class LiveScreen:
         self._live = None
 
 
-def move_text(move: Move) -> Text:
-    """`12.3s  2001-03-07  canary  5%  because ...`."""
-    text = Text.assemble(
+def _where(move: Move) -> Text:
+    """`  12.3s  2001-03-07    5%  canary       `."""
+    return Text.assemble(
         (f"{move.seconds:6.1f}s  {move.day}  ", "dim"),
-        (f"{move.state:<30}", state_style(move.state)),
-        (f"{percent_text(move.share):>5}", "bold"),
+        (f"{percent_text(move.share):>4}  ", "bold"),
+        (f"{move.state:<11}", state_style(move.state)),
+        no_wrap=True,
     )
-    if move.reasons:
-        text.append("  " + "; ".join(move.reasons), "dim")
-    return text
 
 
-def picture(frame: Frame) -> RenderableType:
-    """The panel of one rollout: share, clocks, rules with their distance, books and money."""
-    share = f"{words.bar(frame.published / WHOLE)} {percent_text(frame.published)} published"
+def picture(frame: Frame, width: int) -> RenderableType:
+    """The panel of one rollout: share, clocks, rules with their values, books and money."""
     parts: list[RenderableType] = [
         Text.assemble(
             (f"{frame.rollout}  ", "bold"),
             (frame.state, f"bold {state_style(frame.state)}"),
             (f"   market day {frame.day}, bar {frame.bars}, {frame.seconds:.0f} s", "dim"),
         ),
-        Text(f"share     {share}"),
+        Text(f"share     {words.bar(frame.published / WHOLE)} {percent_text(frame.published)}"),
     ]
-    if frame.told is not None:
-        parts += [Text(words.clock(clock)) for clock in frame.told.clocks]
-        parts += [rules_table(frame.told)] if frame.told.triggers else []
+    told = frame.told
+    if told is not None:
+        if told.state == frame.state:
+            parts += [Text(words.clock(clock)) for clock in told.clocks]
+        parts.append(_rules(told))
     parts.append(_desk(frame))
-    if frame.told is not None and frame.told.blockers:
-        parts.append(Text("waits for " + "; ".join(frame.told.blockers), style="yellow"))
-    return Panel(Group(*parts), border_style="dim")
+    return Panel(Group(*parts), border_style="dim", width=width)
+
+
+def _rules(told: Explanation) -> Table:
+    """A line for each rule, in columns that stay where they are from one look to the next."""
+    table = Table(box=None, pad_edge=False, header_style="bold dim", padding=(0, 1, 0, 0))
+    table.add_column("rule", width=35)
+    table.add_column("value", justify="right", width=11)
+    table.add_column("samples", justify="right", width=10)
+    table.add_column("outcome", width=15)
+    for rules, trigger in ((told.checks, False), (told.triggers, True)):
+        for result in rules:
+            table.add_row(*_cells(result, trigger=trigger))
+    return table
+
+
+def _cells(result: RuleResult, *, trigger: bool) -> tuple[Text, str, str, Text]:
+    label = Text.assemble((f"{result.name} " if trigger else "", "bold"), result.rule)
+    said = words.outcome(result, trigger=trigger)
+    term = result.terms[0] if result.terms else None
+    return (
+        label,
+        words.number(term.value, term.unit) if term else "-",
+        words.samples(term) if term else "",
+        Text(said, style=words.style(result, trigger=trigger)),
+    )
 
 
 def _desk(frame: Frame) -> RenderableType:

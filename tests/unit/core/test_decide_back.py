@@ -190,6 +190,7 @@ def test_the_cooldown_refuses_a_start_and_then_a_person_starts_at_the_declared_s
     assert "start is not possible in cooldown until" in driver.command("start").refused
     driver.ticks(61 * MINUTE)
     assert driver.state.name == "rolled_back"
+    assert driver.state.reasons == ("cooldown of 1h is over",)
     driver.command("start", by="ann")
     assert driver.state.name == "canary"
 
