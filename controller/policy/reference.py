@@ -4,21 +4,108 @@
 due.
 """
 
+import re
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from msgspec import NODEFAULT, Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import FieldInfo, fields
 
 from controller.policy.aggregation import AGGREGATIONS, DEFAULT_SAMPLES
 from controller.policy.findings import CODES
-from controller.policy.models import Policy
+from controller.policy.models import (
+    AggregationText,
+    ConditionText,
+    Name,
+    Path,
+    Policy,
+    UnitText,
+)
+from controller.policy.schema import default_of, described
 from controller.policy.shape import unwrap
+from controller.policy.units import COUNT, RATIO, UNITS
+from controller.policy.variables import ALLOWED
 
 _BARE = {str: "text", int: "a whole number", float: "a number", bool: "`true` or `false`"}
+_LINKED = (
+    (ConditionText, "[a condition](#conditions)"),
+    (AggregationText, "[an aggregation](#aggregations)"),
+    (UnitText, "[a unit](#values)"),
+    (Name, "[a name](#values)"),
+    (Path, "a path"),
+)
+
+EXAMPLE = """\
+rollout: fills
+description: Order fills, version 1.4 to 2.0
+owner: execution-desk
+traffic: 6000/h
+false_alarm: 0.05
+
+baseline: {version: fills-1.4, config: configs/fills-1.4.json}
+candidate: {version: fills-2.0, config: configs/fills-2.0.json}
+
+schedule:
+  tick: 15s
+  calendar: XNYS
+  freeze:
+    - {name: fomc, from: 2026-03-18T17:30Z, to: 2026-03-18T20:00Z}
+
+sources:
+  orders: {type: push, directory: inbox}
+  books: {type: sql, database: data/books.duckdb, tables: {fills: fills.parquet}, timeout: 5s}
+
+metrics:
+  filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
+  latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
+  loss: {source: orders, value: max_drawdown(pnl), window: rollout, capital: 1_000_000}
+  slippage:
+    source: books
+    query: >-
+      select avg(slippage) as value, count(*) as samples, max(time) as as_of
+      from fills where version = $version and time > $since and time <= $now
+    unit: bps
+    description: What a fill costs against the middle of the book
+
+publish:
+  share: {type: file, path: live/share.json}
+  config: {type: config, path: live/fills.json}
+
+stages:
+  - {name: shadow, weight: 0%, mirror: true, hold: 30m}
+  - name: ramp
+    weights: [5%, 25%, 50%]
+    hold: 2h
+    advance:
+      - candidate.filled >= 85%
+      - candidate.latency <= 1.2 * baseline.latency or candidate.latency <= 200ms
+      - 'not_worse(filled, margin: 2%)'
+    deadline: {after: 2d, then: rollback}
+    approval: {by: risk, within: 8h, else: rollback}
+  - name: full
+    weight: 100%
+    hold: 4h
+    against: frozen_baseline
+    advance: [candidate.filled >= 85%]
+  - {name: watch, weight: 100%, hold: 5d}
+
+triggers:
+  - {name: loss, when: candidate.loss > 1%, severity: critical}
+  - {name: unfilled, when: candidate.filled < 70%, severity: high, confirm: 3 of 5, min_samples: 50}
+  - {name: slow, when: candidate.latency > 800ms, severity: high, for: 2m, stages: [ramp, full]}
+  - {name: silent, when: orders.silent > 2m, severity: medium, then: hold, escalate_after: 10m}
+
+rollback:
+  plan: [baseline_traffic, restore, verify]
+  deadline: 30s
+  verify_after: 5m
+  cooldown: 1h
+  restart: ramp
+  lock: {after: 3, per: 1h}
+"""
+"""A policy in which every key of the language stands. Its parts are shown where they belong."""
 
 _BEGIN = """# The policy language
 
@@ -26,9 +113,29 @@ One YAML file (YAML 1.2) is one rollout. Every key below works; one that is not 
 and so is a key written twice. `rollout validate FILE` says what is wrong, where, and what to do;
 [policies/policy.schema.json](../policies/policy.schema.json) lets editors complete and underline.
 
-`${NAME}` in a value is the environment variable NAME; an unset one is an error.
+This page is made of the program's own definitions, and its examples are one whole policy that is
+checked like any other.
+"""
 
-This page is made of the program's own definitions.
+_VALUES = f"""## Values
+
+| what | is written |
+|---|---|
+| a duration | `250ms`, `15s`, `1h30m`, `5d`: in ms, s, m, h, d, w; at most ten years |
+| a share | `5%`, `0.5%`: 0% to 100%, to a thousandth of a per cent |
+| a rate | `2000/h`, `5 per s`: for each s, m, h or d |
+| a time | `2026-03-18T17:30Z`: date, time and zone |
+| a name | `ramp-25`: a small letter, then small letters, digits, `_` and `-`; at most 64 |
+| a number | `100`, `0.05`, `1_000_000` |
+| a unit | {", ".join(f"`{name}`" for name in UNITS)}; a currency such as `USD`; \
+`{RATIO}` is 0 to 1, `{COUNT}` a number of things |
+| a variable | `${{NAME}}`, `${{NAME:-default}}`: of the environment; an unset one is an error |
+
+Variables say where things are, never what is decided: they may stand in \
+{", ".join(f"`{name}`" for name in ALLOWED)}.
+
+What other readers of YAML take for something else is an error: a bare `no`, `12:30`, `0100`, and a
+bare number where text is wanted (`version: "1.10"`). An alias (`*gate`) repeats a whole value.
 """
 
 _CONDITIONS = """## Conditions
@@ -58,7 +165,7 @@ bounds that are still too wide leave a gate shut, and neither confirm nor clear 
 
 def page() -> str:
     """The whole page, in Markdown."""
-    parts = [_BEGIN, *_models(), _CONDITIONS, *_tables()]
+    parts = [_BEGIN, *_models(), _VALUES, _CONDITIONS, *_tables()]
     return "\n".join(parts)
 
 
@@ -93,12 +200,16 @@ def _section(model: type[Struct]) -> str:
         words = next((p.description for p in unwrap(field.type)[1] if p.description), "")
         cells = [f"`{field.encode_name}`", kind(field.type), _default(field), words]
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", *_example(model)])
 
 
-def described(model: type[Struct]) -> str:
-    """A model's docstring as one line of text."""
-    return " ".join((model.__doc__ or "").split())
+def _example(model: type[Struct]) -> Iterator[str]:
+    """The part of `EXAMPLE` under the keys that hold the model; of several, the first has it."""
+    head, *parts = EXAMPLE.split("\n\n")
+    keys = {f.encode_name for f in fields(Policy) if model in [*_structs(f.type)][:1]}
+    shown = [part for part in parts if keys & set(re.findall(r"^(\w+):", part, re.M))]
+    for part in [head] if model is Policy else shown:
+        yield f"```yaml\n{part.strip()}\n```\n"
 
 
 def title(model: type[Struct]) -> str:
@@ -110,6 +221,9 @@ def title(model: type[Struct]) -> str:
 def kind(wanted: Any) -> str:
     """What may be written, in words."""
     bare, meta = unwrap(wanted)
+    for known, words in _LINKED:
+        if get_args(known)[1] in meta:
+            return words
     for part in meta:
         if part.extra is not None and "kind" in part.extra:
             return str(part.extra["kind"])
@@ -130,24 +244,12 @@ def kind(wanted: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default is NODEFAULT and field.default_factory is NODEFAULT:
+    value = default_of(field)
+    if field.required:
         return "required"
-    value = field.default
-    if value is NODEFAULT or value is None or isinstance(value, Struct) or value in ("", ()):
+    if value is UNSET:
         return ""
-    if isinstance(value, timedelta):
-        return f"`{_span(value)}`"
-    if isinstance(value, tuple):
-        return f"`[{', '.join(value)}]`"
-    return f"`{str(value).lower()}`"
-
-
-def _span(value: timedelta) -> str:
-    seconds = round(value.total_seconds())
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    return f"`[{', '.join(value)}]`" if isinstance(value, tuple) else f"`{str(value).lower()}`"
 
 
 def _tables() -> Iterator[str]:

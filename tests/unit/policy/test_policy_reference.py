@@ -1,15 +1,19 @@
 """The language page says what the program does."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from controller.policy.condition import parse_condition
 from controller.policy.findings import CODES
-from controller.policy.models import parse_duration
+from controller.policy.load import load_text
+from controller.policy.models import parse_duration, parse_percent, parse_rate, parse_time
 from controller.policy.names import MetricName, Names
-from controller.policy.reference import page
+from controller.policy.reference import EXAMPLE, page
 from controller.policy.schema import json_schema
-from controller.policy.units import parse_quantity
+from controller.policy.units import parse_quantity, parse_unit
 
 PAGE = Path(__file__).parents[3] / "docs" / "language.md"
 
@@ -25,6 +29,41 @@ def test_every_key_and_every_code_is_on_it() -> None:
             for key in form.get("properties", {}):
                 assert f"| `{key}` |" in page()
     assert all(f"| {code} |" in page() for code in CODES)
+
+
+def test_the_example_is_a_policy_without_findings() -> None:
+    assert [str(finding) for finding in load_text(EXAMPLE, PAGE, {}).findings] == []
+
+
+def test_the_example_has_every_key_of_the_language() -> None:
+    written = set(re.findall(r"(?:^|[ {])([a-z_]+):", EXAMPLE, re.M))
+    for name, model in json_schema()["$defs"].items():
+        for form in model.get("anyOf", [model]):
+            keys = set(form.get("properties", {}))
+            assert keys <= written, f"{name}: {keys - written}"
+
+
+def test_the_whole_example_is_on_the_page_once() -> None:
+    shown = re.findall(r"^```yaml\n(.*?)\n```$", page(), re.M | re.S)
+    assert "\n\n".join(shown) + "\n" == EXAMPLE
+
+
+@pytest.mark.parametrize(
+    ("what", "reader"),
+    [
+        ("a duration", parse_duration),
+        ("a share", parse_percent),
+        ("a rate", parse_rate),
+        ("a time", parse_time),
+        ("a unit", parse_unit),
+    ],
+)
+def test_the_values_it_shows_are_read(what: str, reader: Callable[[str], object]) -> None:
+    row = next(line for line in page().splitlines() if line.startswith(f"| {what} | "))
+    shown = re.findall(r"`([^`]+)`", row)
+    assert shown
+    for value in shown:
+        reader(value)
 
 
 def test_every_link_inside_leads_to_a_heading() -> None:
