@@ -68,6 +68,7 @@ def init(
     Example: rollout init policies/
     """
     from controller.cli.starter import POLICY, SCENARIO_FILE
+    from controller.policy.schema import text as schema_text
 
     as_json = answer_in(form)
     files = {
@@ -77,6 +78,9 @@ def init(
     there = [str(path) for path in files if path.exists()]
     if there:
         raise Stop(Exit.FAILED, f"{', '.join(there)} is there already", "name another directory")
+    schema = directory / "policy.schema.json"
+    if not schema.exists():
+        files[schema] = schema_text()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path, text in files.items():

@@ -1,6 +1,9 @@
-"""What `rollout init` writes: a policy that teaches, and scenarios that pass at once."""
+"""What `rollout init` writes: a policy that teaches, and scenarios that pass at once; beside them
+the schema of `policy.schema`, by which editors complete."""
 
 POLICY = """\
+# yaml-language-server: $schema=./policy.schema.json
+#
 # A rollout: which version moves to which, in what steps, what must hold, and the way back.
 # Check it:  rollout validate policies/      Test it:  rollout test policies/
 # See it:    rollout plan policies/my-rollout.yaml

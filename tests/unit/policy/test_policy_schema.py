@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from controller.cli.policies import init
 from controller.policy import document
 from controller.policy.document import Node, Scalar, read_document
 from controller.policy.load import load_text
@@ -141,6 +142,21 @@ def test_a_number_with_separators_fits_though_editors_read_it_as_text() -> None:
     assert validator().is_valid(policy)
     policy["metrics"]["errors"]["min_samples"] = "1000"
     assert not validator().is_valid(policy)
+
+
+def test_init_writes_the_schema_beside_its_policy_and_keeps_one_that_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    init(tmp_path / "new")
+    policy = (tmp_path / "new" / "my-rollout.yaml").read_text(encoding="utf-8")
+    assert policy.startswith("# yaml-language-server: $schema=./policy.schema.json\n")
+    assert validator().is_valid(data(policy)) and load_text(policy, Path("p"), {}).ok
+    assert (tmp_path / "new" / "policy.schema.json").read_text(encoding="utf-8") == text()
+
+    (tmp_path / "policy.schema.json").write_text("{}", encoding="utf-8")
+    init(tmp_path)
+    assert (tmp_path / "policy.schema.json").read_text(encoding="utf-8") == "{}"
+    assert "policy.schema.json" in capsys.readouterr().out
 
 
 def test_every_default_is_a_value_of_its_own_key() -> None:
