@@ -92,3 +92,48 @@ def test_what_goes_on_as_before_is_not_decided_tick_by_tick(errors: float) -> No
     assert (last.seq, last.dwell_ms) == (state.seq + 1000, 1000 * plan.tick_ms)
     assert last.firing == (("slow",) if errors else ())
     assert len(decided) <= 4
+
+
+@pytest.mark.parametrize(
+    ("errors", "ends"),
+    [
+        (0.26, "rolling_back.baseline_traffic"),  # alerts all the while, shuts the gate: deadline
+        (0.35, "rolling_back.baseline_traffic"),  # three in a row
+        (0.02, "completed"),
+    ],
+)
+def test_a_stretch_ends_where_something_is_due(errors: float, ends: str) -> None:
+    text = LONG.replace("hold: 2d}", "hold: 30m, advance: [candidate.errors <= 20%]}").replace(
+        "triggers:",
+        "triggers:\n"
+        "  - {name: many, when: candidate.errors > 30%, severity: high, confirm: 3 in a row}",
+    )
+    plan = plan_of(text)
+    state = decide(plan, State("drawn", plan.digest), Command("start", "ann"), T0).state
+    for key in state.unacknowledged:
+        state = decide(plan, state, Acknowledgement(key, ok=True), T0).state
+    many = np.full(200, 500)
+    columns = {
+        "candidate.errors": Column(np.full(200, errors), many),
+        "signals.silent": Column(np.zeros(200), many),
+    }
+    found = {name: column.measurement(0) for name, column in columns.items()}
+
+    def look(before: State, row: int, now: datetime) -> State:
+        return decide(plan, before, Tick(found), now).state
+
+    each, moves = state, {}
+    for row in range(200):
+        now = T0 + (row + 1) * plan.tick
+        after = decide(plan, each, Tick(found), now).state
+        if after.name != each.name:
+            moves[after.name] = now
+        each = after
+    last, moved = state, {}
+    for here in replay_columns(plan, state, columns, T0, look):
+        if here.name != last.name:
+            moved[here.name] = here.at
+        last = here
+    assert moved == moves
+    assert ends in moved
+    assert last == each

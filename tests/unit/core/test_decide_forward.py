@@ -7,7 +7,7 @@ from support.plans import GOOD, POLICY, T0, Driver, plan_of
 
 from controller.core.decision import Decision
 from controller.core.effect import Activate, Alert, SetShare
-from controller.core.event import Tick
+from controller.core.event import Acknowledgement, Tick
 from controller.core.measurement import Measurement, Outcome
 from controller.core.share import Share
 
@@ -262,3 +262,14 @@ def test_entering_a_state_alerts_once(driver: Driver) -> None:
         if isinstance(e, Alert) and e.kind in ("trigger", "held")
     ]
     assert alerts == ["trigger", "held"]
+
+
+def test_a_persons_word_does_not_take_the_place_of_an_acknowledged_share(driver: Driver) -> None:
+    driver.acknowledges = False
+    driver.command("start")
+    driver.command("advance", by="ann")
+    driver.ticks(timedelta(minutes=2))
+    assert driver.state.name == "shadow"
+    driver.event(Acknowledgement(driver.state.unacknowledged[0], ok=True, detail="read back"))
+    driver.tick()
+    assert driver.state.name == "canary"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.core.event import Tick
 from controller.policy.load import load_text
 from controller.replay.history import HistoryError, replay_history
 from controller.replay.timeline import Timeline
@@ -36,12 +37,15 @@ COLUMNS = (
 )
 START = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+BASELINE_LAST = 15
+"""From then on the baseline has no traffic, and nothing is measured of it."""
 
 
 def replayed(tmp_path: Path, rows: list[tuple[int, float]], header: str = COLUMNS) -> Timeline:
     """`rows` are minutes and the candidate's share of errors."""
     lines = [
-        f"{START + minute * MINUTE:%Y-%m-%dT%H:%M:%SZ},{errors},1000,0.01,120,0.02,1000,0.01"
+        f"{START + minute * MINUTE:%Y-%m-%dT%H:%M:%SZ},{errors},1000,0.01,120,"
+        + ("0.02,1000,0.01" if minute < BASELINE_LAST else ",,")
         for minute, errors in rows
     ]
     path = tmp_path / "history.csv"
@@ -62,6 +66,17 @@ def test_good_measurements_lead_to_the_end_frozen_baseline_and_approval_included
     assert moves(timeline) == ["canary.approval", "full", "completed"]
     assert timeline.ticks == 60
     assert timeline.quiet > 0
+
+
+def test_what_is_not_recorded_is_not_measured(tmp_path: Path) -> None:
+    timeline = replayed(tmp_path, [(m, 0.02) for m in range(20) if m not in (4, 5)])
+    seen = {
+        one.at // MINUTE: one.event.measurements["candidate.errors"].status
+        for one in timeline.happened
+        if isinstance(one.event, Tick)
+    }
+    assert seen[5] == seen[6] == "no_data"
+    assert all(status == "ok" for minute, status in seen.items() if minute not in (5, 6))
 
 
 def test_bad_measurements_lead_back_at_the_third_in_a_row(tmp_path: Path) -> None:
