@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,8 @@ from controller.core.share import WHOLE, Share, percent_text
 
 MOST_COLUMNS = 100
 """Wider, a picture is harder to read."""
+REASON_COLUMN = 21
+"""Where a reason begins that needs a line of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +154,11 @@ class LiveScreen:
 
     def moved(self, move: Move) -> None:
         """See `Screen.moved`."""
-        line = Table.grid("", "", padding=(0, 2, 0, 0))
-        line.add_row(_where(move), Text("; ".join(move.reasons), style="dim"))
-        self._console.print(line)
+        where, why = _where(move), Text("; ".join(move.reasons), style="dim")
+        if where.cell_len + 2 + why.cell_len <= self._console.width:
+            self._console.print(where, why, sep="  ")
+        else:
+            self._console.print(where, Padding(why, (0, 0, 0, REASON_COLUMN)), sep="\n")
 
     def end(self) -> None:
         """See `Screen.end`."""
@@ -196,8 +201,8 @@ def _rules(told: Explanation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold dim", padding=(0, 1, 0, 0))
     table.add_column("rule", width=35)
     table.add_column("value", justify="right", width=11)
-    table.add_column("samples", justify="right", width=10)
-    table.add_column("outcome", width=15)
+    table.add_column("samples", justify="right", width=12)
+    table.add_column("outcome", width=13)
     for rules, trigger in ((told.checks, False), (told.triggers, True)):
         for result in rules:
             table.add_row(*_cells(result, trigger=trigger))
