@@ -38,9 +38,10 @@ def run_tests(
         emit(_data(results, seconds))
         return bool(failed)
     for result in failed:
-        for failure in result.failures:
-            say(str(failure))
-            say()
+        say(str(result.failures[0]))
+        if len(result.failures) > 1:
+            say(f"  and       {len(result.failures) - 1} more of its expectations do not hold")
+        say()
     ticks = sum(result.ticks for result in results)
     good = len(results) - len(failed)
     say(f"{good} passed, {len(failed)} failed in {seconds:.2f} s "
