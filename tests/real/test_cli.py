@@ -1,0 +1,109 @@
+"""The commands as a person or a script calls them: real processes, one directory, no controller."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROLLOUT = Path(sys.executable).parent / "rollout"
+
+pytestmark = pytest.mark.real
+
+
+class Shell:
+    """One directory, and the commands run in it."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def run(self, *words: str, code: int = 0) -> str:
+        """What is printed, if it ends as it should."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ROLLOUT_")}
+        done = subprocess.run(
+            [ROLLOUT, *words],
+            cwd=self.place,
+            env=environment | {"COLUMNS": "100", "USER": "kim"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said
+        assert "Traceback" not in said
+        return said
+
+    def data(self, *words: str, code: int = 0) -> Any:
+        """The same with `--format json`."""
+        return json.loads(self.run(*words, "--format", "json", code=code))
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A directory in which `rollout init` was called."""
+    shell = Shell(tmp_path)
+    assert "next: rollout validate" in shell.run("init")
+    return shell
+
+
+def share(shell: Shell) -> int:
+    """As the published file has it."""
+    text = (shell.place / ".rollout" / "shares" / "my-rollout.json").read_text(encoding="utf-8")
+    found: int = json.loads(text)["share"]
+    return found
+
+
+def test_a_rollout_is_started_looked_at_stopped_and_taken_back_by_hand(shell: Shell) -> None:
+    policy = "policies/my-rollout.yaml"
+    assert "1 of 1 policy fine" in shell.run("validate", "policies")
+    assert "canary" in shell.run("plan", policy)
+    assert shell.run("plan", policy, "--diagram", "mermaid").startswith("stateDiagram")
+    assert "0 failed" in shell.run("test", "policies")
+    assert "shadow at 0%" in shell.run("start", policy, "--by", "kim")
+    assert "start by kim" in shell.run("status")
+    assert "of 30m" in shell.run("explain", "my-rollout")
+    shell.run("pause", "my-rollout", "--reason", "lunch")
+    assert "shadow.paused" in shell.run("status", "my-rollout")
+    shell.run("resume", "my-rollout")
+    shell.run("rollback", "my-rollout", "--reason", "fills look wrong")
+    assert share(shell) == 0
+    assert "fills look wrong" in shell.run("status")
+    assert "decided again" in shell.run("audit", "verify")
+    refused = shell.run("start", "my-rollout", code=1)
+    assert "start is not possible in rolling_back.verify" in refused
+
+
+def test_every_command_answers_a_program(shell: Shell) -> None:
+    policy = "policies/my-rollout.yaml"
+    shell.data("validate", policy)
+    shell.data("plan", policy)
+    assert shell.data("test", policy)["failed"] == 0
+    shell.data("start", policy)
+    shell.data("status")
+    shell.data("explain", "my-rollout")
+    shell.data("pause", "my-rollout")
+    shell.data("resume", "my-rollout")
+    shell.data("rollback", "my-rollout", "--reason", "wrong")
+    shell.data("audit", "verify")
+    shell.data("doctor")
+
+
+def test_a_mistake_ends_with_the_code_and_the_words_for_it(shell: Shell) -> None:
+    assert "rollout run" in shell.run("explain", "my-rollout", code=3)
+    shell.run("start", "policies/my-rollout.yaml")
+    assert "my-rollout" in shell.run("explain", "my-rolout", code=1)
+    assert "nowhere.yaml" in shell.run("validate", "nowhere.yaml", code=1)
+    shell.run("status", "--no-such-option", code=2)
+    policy = shell.place / "policies" / "my-rollout.yaml"
+    policy.write_text(policy.read_text(encoding="utf-8").replace("rollout:", "rolout:"))
+    assert "policies/my-rollout.yaml:" in shell.run("validate", "policies", code=1)
+    assert "did you mean" in shell.run("validate", "policies", code=1)
+
+
+def test_a_store_that_cannot_be_used_is_told_with_the_file(shell: Shell) -> None:
+    broken = shell.place / "broken.db"
+    broken.write_bytes(b"this is no database, whatever its name says" * 40)
+    assert "broken.db" in shell.run("status", "--database", str(broken), code=3)
