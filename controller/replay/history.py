@@ -21,6 +21,7 @@ from controller.replay.feed import Clock, Feed
 from controller.replay.runner import Run, plan_of, take, tick_until
 from controller.replay.scenario import Happening, Scenario
 from controller.replay.timeline import Timeline
+from controller.run.controller import no_garbage_collection
 
 READERS = {
     ".csv": "read_csv",
@@ -114,7 +115,8 @@ def _measured(
         require(run.plan, names)
     except MissingColumn as error:
         raise HistoryError(f"{path}: {error}") from None
-    replay_measured(run, times, found, progress, _approve)
+    with no_garbage_collection():
+        replay_measured(run, times, found, progress, _approve)
     return run.plan, start - tick, run.timeline
 
 

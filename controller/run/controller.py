@@ -157,7 +157,7 @@ class Controller:
         """One round at `now`. A rollout that cannot be decided on is reported and does not keep
         the others. Raises StoreError when the store cannot be used: nothing is lost, the next
         round finds everything due again."""
-        with self._one_round, _no_garbage_collection():
+        with self._one_round, no_garbage_collection():
             self._alarms.retry()
             report = TickReport(now)
             heard = self._connections.poll(now)
@@ -388,7 +388,7 @@ def hard_limits(plan: Plan, step: Step, source: str) -> list[TriggerPlan]:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """A round over many rollouts makes millions of objects, none of them in a cycle: looking for
     cycles among them takes a fifth of its time. What there is is found between rounds."""
     was_on = gc.isenabled()
