@@ -35,12 +35,17 @@ def _rollout(
     del version
 
 
-def run() -> None:
-    """Run the command line; every error becomes words and an exit code."""
+def register() -> None:
+    """Add every command: once, and not before a command line is run or described."""
     from controller.cli import people, policies, rollouts, system
 
     for room in (policies, rollouts, people, system):
         room.add_to(app)
+
+
+def run() -> None:
+    """Run the command line; every error becomes words and an exit code."""
+    register()
     try:
         app(prog_name="rollout")
     except Stop as stop:

@@ -73,7 +73,14 @@ def test_every_make_target_in_the_guides_exists(guide: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "guide", [*GUIDES, "docs/architecture.md", "docs/language.md", "docs/decisions/README.md"]
+    "guide",
+    [
+        *GUIDES,
+        "docs/architecture.md",
+        "docs/commands.md",
+        "docs/language.md",
+        "docs/decisions/README.md",
+    ],
 )
 def test_every_link_in_the_guides_leads_somewhere(guide: str) -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", text(guide)):
