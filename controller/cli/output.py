@@ -16,6 +16,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from controller.policy.load import LoadedPolicy
+    from controller.policy.models import Policy
     from controller.run.plans import Plans
     from controller.run.settings import Settings
     from controller.store.base import Store
@@ -118,6 +120,24 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def moment_of(text: str) -> datetime:
+    """A time that somebody wrote; UTC where no zone is said."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(Exit.USAGE, f"{text!r} is not a time", "write 2026-03-02T14:30Z") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def sound(loaded: "LoadedPolicy") -> "Policy":
+    """The policy, if it has no errors; the command ends with them otherwise."""
+    if loaded.policy is not None and loaded.ok:
+        return loaded.policy
+    problems = "\n".join(str(finding) for finding in loaded.findings)
+    hint = f"`rollout validate {loaded.path}` shows the places"
+    raise Stop(Exit.FAILED, f"the policy has errors\n{problems}", hint)
+
+
 def person(by: str | None) -> str:
     """Who acts: the name given, or the login name."""
     name = by or os.environ.get("ROLLOUT_BY") or getpass.getuser()
@@ -177,5 +197,5 @@ def only_rollout(store: "Store", name: str | None) -> str:
     if name not in names:
         from controller.policy.findings import did_you_mean
 
-        raise Stop(Exit.FAILED, f"there is no rollout {name!r}", did_you_mean(name, names))
+        raise Stop(Exit.USAGE, f"there is no rollout {name!r}", did_you_mean(name, names))
     return name

@@ -28,6 +28,7 @@ from controller.cli.output import (
     plans_of,
     say,
     settings_from,
+    sound,
     store_of,
 )
 
@@ -66,13 +67,12 @@ def start(
     """
     answer_in(form)
     settings = settings_from(database=database, state_dir=state_dir)
-    with store_of(settings, create=True) as store:
+    is_file = target.endswith((".yaml", ".yml")) or os.sep in target
+    if is_file and not Path(target).is_file():
+        raise Stop(Exit.USAGE, f"there is no policy file {target}")
+    with store_of(settings, create=is_file) as store:
         plans = plans_of(store)
-        name = target
-        if target.endswith((".yaml", ".yml")) or os.sep in target:
-            name = _registered(store, plans, Path(target))
-        else:
-            only_rollout(store, target)
+        name = _registered(store, plans, Path(target)) if is_file else only_rollout(store, target)
         _act(settings, store, plans, name, "start", by, reason, form)
 
 
@@ -81,10 +81,7 @@ def _registered(store: "Store", plans: "Plans", path: Path) -> str:
     from controller.run.commands import register
 
     loaded = plans.read_file(path.absolute())
-    if loaded.policy is None or not loaded.ok:
-        problems = "\n".join(str(finding) for finding in loaded.findings)
-        raise Stop(Exit.FAILED, f"the policy has errors\n{problems}", f"rollout validate {path}")
-    name = loaded.policy.rollout
+    name = sound(loaded).rollout
     if not register(store, plans, loaded, now()):
         row = store.rollout(name)
         if row is not None and row.state.policy != loaded.digest:
@@ -190,7 +187,7 @@ def reset(
 
 
 def apply(
-    policy: Annotated[Path, typer.Argument(help="The changed policy file")],
+    policy: Annotated[Path, typer.Argument(help="The changed policy file", exists=True)],
     state: Annotated[
         str, typer.Option("--state", help="Stage step to stand in [default: where it stands]")
     ] = "",
@@ -209,10 +206,7 @@ def apply(
     with store_of(settings) as store:
         plans = plans_of(store)
         loaded = plans.read_file(policy.absolute())
-        if loaded.policy is None or not loaded.ok:
-            problems = "\n".join(str(finding) for finding in loaded.findings)
-            raise Stop(Exit.FAILED, f"the policy has errors\n{problems}")
-        name = only_rollout(store, loaded.policy.rollout)
+        name = only_rollout(store, sound(loaded).rollout)
         plans.save(loaded, now())
         extra = {"policy": loaded.digest, "state": state}
         _act(settings, store, plans, name, "apply", by, reason, form, **extra)

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,17 +19,18 @@ from controller.cli.output import (
     Stop,
     answer_in,
     emit,
+    moment_of,
     now,
     only_rollout,
     plans_of,
     say,
     settings_from,
+    sound,
     store_of,
 )
 
 if TYPE_CHECKING:
     from controller.core.plan import Plan
-    from controller.policy.load import LoadedPolicy
 
 SUFFIXES = (".yaml", ".yml")
 SCENARIOS = ".scenarios"
@@ -100,7 +101,9 @@ def init(
 
 
 def validate(
-    paths: Annotated[list[Path], typer.Argument(help="Policy files or directories of them")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Policy files or directories of them", exists=True)
+    ],
     form: Annotated[Report, typer.Option("--format", help="text, json or sarif")] = Report.TEXT,
 ) -> None:
     """Check policies as a compiler checks code: each error with its place and what to do.
@@ -156,7 +159,7 @@ def _policies_in(directory: Path) -> Iterator[Path]:
 
 
 def plan(
-    policy: Annotated[Path, typer.Argument(help="A policy file")],
+    policy: Annotated[Path, typer.Argument(help="A policy file", exists=True, dir_okay=False)],
     diagram: Annotated[
         Diagram | None, typer.Option("--diagram", help="Draw the machine instead")
     ] = None,
@@ -170,7 +173,7 @@ def plan(
     Examples: rollout plan my.yaml · rollout plan my.yaml --diagram svg > machine.svg
     """
     as_json = answer_in(form)
-    begin = _time(start) if start else now()
+    begin = moment_of(start) if start else now()
     compiled = _compiled(policy, begin)
     if diagram is not None:
         from controller.core import draw
@@ -214,23 +217,13 @@ def _compiled(path: Path, at: datetime) -> "Plan":
     from controller.policy.load import load_policy
     from controller.run.calendars import CalendarError, Calendars
 
-    loaded: LoadedPolicy = load_policy(path, os.environ)
-    if loaded.policy is None or not loaded.ok:
-        problems = "\n".join(str(finding) for finding in loaded.findings)
-        raise Stop(Exit.FAILED, f"the policy has errors\n{problems}")
+    loaded = load_policy(path, os.environ)
+    policy = sound(loaded)
     try:
-        calendar = Calendars().span(loaded.policy.schedule.calendar, at).calendar
+        calendar = Calendars().span(policy.schedule.calendar, at).calendar
     except CalendarError as error:
         raise Stop(Exit.FAILED, str(error)) from error
-    return compile_plan(loaded.policy, loaded.gates, loaded.guards, loaded.digest, calendar)
-
-
-def _time(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Stop(Exit.USAGE, f"{text!r} is not a time", "write 2026-03-02T14:30Z") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return compile_plan(policy, loaded.gates, loaded.guards, loaded.digest, calendar)
 
 
 # test -------------------------------------------------------------------------------------
@@ -245,7 +238,8 @@ class Mode(StrEnum):
 
 def test(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Scenario files, policies, or directories")
+        list[Path] | None,
+        typer.Argument(help="Scenario files, policies, or directories", exists=True),
     ] = None,
     select: Annotated[str, typer.Option("-k", help="Only scenarios whose name or tag has it")] = "",
     mode: Annotated[
@@ -302,9 +296,15 @@ def _record(name: str, output: Path | None, database: str | None, state_dir: Pat
 
 
 def replay(
-    policy: Annotated[Path, typer.Argument(help="A policy file")],
+    policy: Annotated[Path, typer.Argument(help="A policy file", exists=True, dir_okay=False)],
     history: Annotated[
-        Path, typer.Option("--history", help="CSV, JSON Lines or Parquet, a row per moment `ts`")
+        Path,
+        typer.Option(
+            "--history",
+            exists=True,
+            dir_okay=False,
+            help="CSV, JSON Lines or Parquet, a row per moment `ts`",
+        ),
     ],
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -320,7 +320,5 @@ def replay(
     from controller.policy.load import load_policy
 
     loaded = load_policy(policy, os.environ)
-    if not loaded.ok:
-        problems = "\n".join(str(finding) for finding in loaded.findings)
-        raise Stop(Exit.FAILED, f"the policy has errors\n{problems}")
+    sound(loaded)
     replay_file(loaded, history, as_json=as_json)

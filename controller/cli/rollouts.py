@@ -1,7 +1,7 @@
 """Looking at rollouts: status, explain, audit."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +17,7 @@ from controller.cli.output import (
     console,
     emit,
     emit_line,
+    moment_of,
     now,
     only_rollout,
     plans_of,
@@ -237,7 +238,7 @@ def explain(
 
         plans = plans_of(store)
         chosen = only_rollout(store, name)
-        moment = _moment(at)
+        moment = moment_of(at) if at else None
         try:
             newest = seq is None and moment is None
             ticks = newest and _is_live(store, chosen)
@@ -264,16 +265,6 @@ def _is_live(store: "Store", name: str) -> bool:
     """Whether ticks say more than what came last."""
     row = store.rollout(name)
     return row is not None and row.next_due is not None and row.state.share > 0
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Stop(Exit.USAGE, f"{text!r} is not a time", "write 2026-03-02T15:30Z") from None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 # Audit ------------------------------------------------------------------------------------

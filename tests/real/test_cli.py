@@ -94,8 +94,9 @@ def test_every_command_answers_a_program(shell: Shell) -> None:
 def test_a_mistake_ends_with_the_code_and_the_words_for_it(shell: Shell) -> None:
     assert "rollout run" in shell.run("explain", "my-rollout", code=3)
     shell.run("start", "policies/my-rollout.yaml")
-    assert "my-rollout" in shell.run("explain", "my-rolout", code=1)
-    assert "nowhere.yaml" in shell.run("validate", "nowhere.yaml", code=1)
+    assert "my-rollout" in shell.run("explain", "my-rolout", code=2)
+    assert "nowhere.yaml" in shell.run("validate", "nowhere.yaml", code=2)
+    assert "nowhere.yaml" in shell.run("start", "nowhere.yaml", code=2)
     shell.run("status", "--no-such-option", code=2)
     policy = shell.place / "policies" / "my-rollout.yaml"
     policy.write_text(policy.read_text(encoding="utf-8").replace("rollout:", "rolout:"))
