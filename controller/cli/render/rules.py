@@ -10,7 +10,8 @@ from controller.cli.render import words
 from controller.core.decision import Explanation, RuleResult
 
 WIDE = 110
-"""Columns from which limits get one of their own; below it the rule's own words must do."""
+"""Columns from which limits get one of their own; below it, one that the rule does not spell out
+stands beside the value."""
 
 
 def rules_table(told: Explanation) -> RenderableType:
@@ -48,9 +49,11 @@ def _add(table: Table, result: RuleResult, *, trigger: bool, limits: bool) -> No
                  style=words.style(result, trigger=trigger))  # fmt: skip
     for index, term in enumerate(result.terms):
         limit = f"{term.operator} {words.number(term.limit, term.unit)}" if term.operator else ""
+        value = words.number(term.value, term.unit)
+        spelled = _tight(words.number(term.limit, term.unit)) in _tight(result.rule)
         table.add_row(
             label if index == 0 else Text(f"  {term.reference}", style="dim"),
-            words.number(term.value, term.unit),
+            value if limits or spelled else f"{value} {limit}".rstrip(),
             *([limit] if limits else []),
             words.distance(term),
             words.samples(term),
@@ -58,3 +61,7 @@ def _add(table: Table, result: RuleResult, *, trigger: bool, limits: bool) -> No
         )
     if not result.terms:
         table.add_row(label, "-", *([""] if limits else []), "", "", shown)
+
+
+def _tight(text: str) -> str:
+    return text.replace(" ", "").replace(",", "")

@@ -1,6 +1,7 @@
 """Numbers, times and outcomes as people read them."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from controller.core.assess import span
 from controller.core.decision import Progress, RuleResult, Term
@@ -17,10 +18,12 @@ BAR_WIDTH = 20
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """`88%`, `2,001 ms`, `0.013`; a dash for none."""
+    """`88%`, `2,001 ms`, `0.013`; a dash for none. Written out down to a millionth."""
     if value is None:
         return "-"
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if "e" in text and abs(value) >= 1e-6:
+        text = f"{Decimal(text):f}"
     if unit in ("", "ratio"):
         return text
     return f"{text}{unit}" if unit == "%" else f"{text} {unit}"

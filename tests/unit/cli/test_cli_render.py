@@ -1,0 +1,88 @@
+"""What is shown of a decision: numbers as people read them, and no limit lost on a small screen."""
+
+import io
+
+import pytest
+from rich.console import Console, RenderableType
+
+from controller.cli.render import words
+from controller.cli.render.rules import rules_table
+from controller.core.decision import Explanation, Progress, RuleResult, Term
+from controller.core.measurement import Outcome
+from controller.core.share import Share
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (None, "%", "-"),
+        (0.0, "%", "0%"),
+        (88.0, "%", "88%"),
+        (2001.4, "ms", "2,001 ms"),
+        (0.0132, "ratio", "0.0132"),
+        (-1.3579, "bps", "-1.358 bps"),
+        (0.00001368, "%", "0.00001368%"),
+        (-0.00001368, "", "-0.00001368"),
+        (4e-17, "", "4e-17"),
+        (1_234_567.0, "", "1,234,567"),
+    ],
+)
+def test_a_number_is_written_as_people_read_it(value: float | None, unit: str, shown: str) -> None:
+    assert words.number(value, unit) == shown
+
+
+@pytest.mark.parametrize(
+    ("progress", "shown"),
+    [
+        (Progress("dwell", 30_000, 60_000), "dwell     ██████████░░░░░░░░░░ 30s of 1m"),
+        (Progress("deadline", 90_000, 60_000, "then rollback"),
+         "deadline  ████████████████████ 1m 30s of 1m then rollback"),
+        (Progress("cooldown", 5_000, 0), "cooldown  5s"),
+    ],
+)  # fmt: skip
+def test_a_clock_is_a_bar_with_both_spans(progress: Progress, shown: str) -> None:
+    assert words.clock(progress) == shown
+
+
+LATENCY = RuleResult(
+    "slow",
+    "candidate.latency <= 1.2 * baseline.latency",
+    Outcome.PASS,
+    (Term("candidate.latency", 91.0, 120, 100, "<=", 120.0, 29.0, "ms"),),
+)
+ERRORS = RuleResult(
+    "errors",
+    "candidate.errors > 10%",
+    Outcome.FAIL,
+    (Term("candidate.errors", 12.0, 120, 100, ">", 10.0, -2.0, "%"),),
+    count="2 of 3 in 5",
+    severity="high",
+)
+
+
+def drawn(picture: RenderableType, width: int) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False).print(picture)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_value_limit_distance_and_samples_are_there_on_every_screen(width: int) -> None:
+    told = Explanation("canary", Share(5_000), checks=(LATENCY,), triggers=(ERRORS,))
+    text = drawn(rules_table(told), width)
+    for said in ("91 ms", "<= 120 ms", "+29 ms", "120 of 100", "12%", "10%", "-2%", "pending"):
+        assert said in text
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+
+
+def test_a_trigger_is_quiet_pending_or_firing_and_the_unknown_keeps_its_name() -> None:
+    def said(outcome: Outcome, *, firing: bool = False) -> str:
+        result = RuleResult("loss", "candidate.loss > 1%", outcome, firing=firing)
+        return words.outcome(result, trigger=True)
+
+    assert said(Outcome.PASS) == "quiet"
+    assert said(Outcome.FAIL) == "pending"
+    assert said(Outcome.FAIL, firing=True) == "firing"
+    assert said(Outcome.NO_DATA) == "no data"
+    assert words.outcome(ERRORS, trigger=False) == "fail"
