@@ -7,6 +7,8 @@ neither confirm a failure nor clear one.
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from controller.core.calendar import Calendar
 from controller.core.decision import RuleResult, Term
 from controller.core.effect import Severity
@@ -33,6 +35,11 @@ class Judged:
         """What it asks for now."""
         return "rollback" if self.escalated else self.trigger.then
 
+    @property
+    def stops(self) -> bool:
+        """Whether it keeps the rollout from advancing: one that only alerts does not."""
+        return self.trigger.then != "alert"
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
@@ -49,7 +56,7 @@ class Assessment:
     def something_fails(self) -> bool:
         """A check or trigger is measured and on the wrong side (not merely unknown)."""
         return Outcome.FAIL in self.checks or any(
-            judged.outcome is Outcome.FAIL for judged in self.triggers
+            judged.outcome is Outcome.FAIL for judged in self.triggers if judged.stops
         )
 
     def asking(self, then: str) -> tuple[Judged, ...]:
@@ -81,13 +88,13 @@ def assess(
     )
     checks: tuple[Outcome, ...] = ()
     dwelt = state.dwell_ms >= step.hold_ms
-    if not only_hard and (dwelt or state.name != step.name):
-        checks = tuple(check.evaluate(measurements, now)[0] for check in step.checks)
     told = bool(state.told_to_advance)
+    if not only_hard and not told and (dwelt or state.name != step.name):
+        checks = tuple(check.evaluate(measurements, now)[0] for check in step.checks)
     earned = (
         not only_hard
         and (told or (dwelt and all(outcome is Outcome.PASS for outcome in checks)))
-        and all(j.outcome is Outcome.PASS and not j.firing for j in triggers)
+        and all(j.outcome is Outcome.PASS and not j.firing for j in triggers if j.stops)
         and not state.unacknowledged
     )
     may_advance = earned and not frozen_by(plan, now) and plan.calendar.is_open(now)
@@ -114,6 +121,8 @@ def judge(
         escalated = firing and _too_long(trigger, before, now, calendar)
         return Judged(trigger, holds, terms, before, firing, escalated)
     firing = _confirmed(trigger, counter, now, calendar)
+    if firing:
+        counter = replace(counter, firing=before.firing or now)
     escalated = firing and _too_long(trigger, counter, now, calendar)
     return Judged(trigger, outcome, terms, counter, firing, escalated)
 
@@ -148,9 +157,10 @@ def _confirmed(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: 
 
 
 def _too_long(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: Calendar) -> bool:
-    if trigger.escalate_ms is None or counter.since is None:
+    """Since it began to fire: a success in between that leaves it firing clears nothing."""
+    if trigger.escalate_ms is None or counter.firing is None:
         return False
-    return calendar.open_ms(counter.since, now) >= trigger.escalate_ms
+    return calendar.open_ms(counter.firing, now) >= trigger.escalate_ms
 
 
 def blockers(
@@ -173,7 +183,7 @@ def blockers(
             if outcome is not Outcome.PASS:
                 found.append(f"check {check.rule}: {why(outcome, terms)}")
     for judged in triggers:
-        if judged.outcome is not Outcome.PASS or judged.firing:
+        if judged.stops and (judged.outcome is not Outcome.PASS or judged.firing):
             state_word = "firing" if judged.firing else why(judged.outcome, judged.terms)
             found.append(f"trigger {judged.trigger.name}: {state_word}")
     window = frozen_by(plan, now)
@@ -221,8 +231,8 @@ def span(ms: int) -> str:
 
 
 def severity_of(judged: tuple[Judged, ...]) -> Severity:
-    """The highest, LOW of none."""
-    return max((j.trigger.severity for j in judged), default=Severity.LOW)
+    """The highest of those that fire, LOW of none."""
+    return max((j.trigger.severity for j in judged if j.firing), default=Severity.LOW)
 
 
 def result_of(judged: Judged) -> RuleResult:

@@ -2,11 +2,12 @@
 
 Dwell is time that was watched: it counts while the market is open, the share is acknowledged and
 nothing holds or pauses the rollout. A gap of more than two ticks was not watched and counts as
-one tick. The stage's deadline counts all open time except a pause. A clock that went back
-counts nothing.
+one tick; so does the time for which a rule has failed. The stage's deadline counts all open time
+except a pause and the waiting for an approval, which has a limit of its own. A clock that went back
+counts nothing, and what was running goes on from where it was.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -37,17 +38,20 @@ def advance_clocks(
     seq = state.seq + 1
     if state.at is None or state.name in _AT_REST:
         return replace(state, seq=seq, at=now), ()
-    elapsed = milliseconds(now - state.at)
+    before = state.at
+    elapsed = milliseconds(now - before)
     if elapsed <= 0:
         note = f"clock went back by {span(-elapsed)}: counts nothing"
+        state = _moved(state, now - before) if elapsed else state
         return replace(state, seq=seq, at=now), (note,) if elapsed else ()
     notes: tuple[str, ...] = ()
-    opened = plan.calendar.open_ms(state.at, now)
+    opened = plan.calendar.open_ms(before, now)
     watched, tick = opened, plan.tick_ms
     if elapsed > MISSED_TICKS * tick:
         watched = min(opened, tick)
         missed = elapsed // tick - 1
         notes = (f"{missed} ticks missed in {span(elapsed)}: dwell counts {span(watched)}",)
+        state = _unwatched(state, timedelta(milliseconds=elapsed) - plan.tick)
     if plan.step(state.name) is None:
         return replace(state, seq=seq, at=now), notes
     side = state.name.partition(".")[2]
@@ -58,11 +62,39 @@ def advance_clocks(
             seq=seq,
             at=now,
             dwell_ms=state.dwell_ms + (watched if dwells else 0),
-            waited_ms=state.waited_ms + (0 if side == PAUSED else opened),
+            waited_ms=state.waited_ms + (0 if side in (PAUSED, APPROVAL) else opened),
             side_ms=state.side_ms + (opened if side else 0),
+            asked_ms=state.asked_ms + (opened if side == APPROVAL else 0),
         ),
         notes,
     )
+
+
+def _moved(state: State, by: timedelta) -> State:
+    """What runs from a moment goes on from where it was when the clock itself is moved."""
+    counters = {
+        name: replace(
+            counter,
+            since=counter.since and counter.since + by,
+            firing=counter.firing and counter.firing + by,
+        )
+        for name, counter in state.counters.items()
+    }
+    return replace(
+        state,
+        counters=counters,
+        step_since=state.step_since and state.step_since + by,
+        verify_due=state.verify_due and state.verify_due + by,
+    )
+
+
+def _unwatched(state: State, gap: timedelta) -> State:
+    """Nobody saw that a rule went on failing in the gap: it counts as one tick, like dwell."""
+    counters = {
+        name: replace(counter, since=counter.since + gap) if counter.since else counter
+        for name, counter in state.counters.items()
+    }
+    return replace(state, counters=counters)
 
 
 def next_due(plan: Plan, state: State, now: datetime) -> datetime | None:

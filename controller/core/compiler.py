@@ -3,6 +3,7 @@ closures, the machine built. Everything that can be wrong was found before (`pol
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from itertools import pairwise
 
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.effect import Severity
@@ -75,6 +76,11 @@ def compile_plan(
         steps=steps,
         triggers=triggers,
         rollback=rollback,
+        baseline_kept=frozenset(
+            here.name
+            for here, following in pairwise(steps)
+            if following.frozen_baseline and not here.frozen_baseline
+        ),
         machine=RolloutMachine(steps, rollback),
         by_name={step.name: step for step in steps},
         guarding={step.name: tuple(t for t in triggers if _applies(t, step)) for step in steps},

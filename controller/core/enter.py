@@ -12,6 +12,7 @@ from controller.core.plan import WATCH, Plan, Step
 from controller.core.share import NONE, percent_text
 from controller.core.state import (
     APPROVAL,
+    COMPLETED,
     HELD,
     PAUSED,
     PENDING,
@@ -79,15 +80,18 @@ def enter(
     now: datetime,
     effects: Effects,
     severity: Severity,
+    *,
+    anew: bool = False,
 ) -> State:
-    """`state` moved to `target`, with the effects of arriving there added to `effects`."""
+    """`state` moved to `target`, with the effects of arriving there added to `effects`. `anew`:
+    share and configuration are published even where they stay as they are."""
     came_from = state.name
     state = replace(state, name=target, reasons=reasons, step_since=now, side_ms=0)
     if target.startswith(f"{ROLLING_BACK}."):
         return _enter_return(plan, state, came_from, now, effects, severity)
     step = plan.step(target)
     if step is not None:
-        return _enter_live(plan, state, step, came_from, now, effects)
+        return _enter_live(plan, state, step, came_from, now, effects, anew=anew)
     match target:
         case "completed":
             return _enter_completed(plan, state, effects)
@@ -115,7 +119,14 @@ def enter(
 
 
 def _enter_live(
-    plan: Plan, state: State, step: Step, came_from: str, now: datetime, effects: Effects
+    plan: Plan,
+    state: State,
+    step: Step,
+    came_from: str,
+    now: datetime,
+    effects: Effects,
+    *,
+    anew: bool,
 ) -> State:
     side = state.name.partition(".")[2]
     if side or came_from.partition(".")[0] == step.name:
@@ -128,6 +139,7 @@ def _enter_live(
         entered_at=now,
         dwell_ms=0,
         waited_ms=0,
+        asked_ms=0,
         approved_by=(),
         told_to_advance="",
     )
@@ -142,16 +154,32 @@ def _enter_live(
             overdue=(),
             frozen={},
         )
-    keys = effects.share(plan, state, mirror=step.mirror) if share_changes else ()
-    if step.stage == WATCH:
-        keys += effects.activate(plan, state, plan.candidate.name)
+    keys = effects.share(plan, state, mirror=step.mirror) if share_changes or anew else ()
+    if step.stage == WATCH or anew:
+        keys += effects.activate(plan, state, _in_force(plan, step))
     effects.alert(
         Severity.LOW,
         "stage",
         f"{plan.rollout} is in {step.name} at {percent_text(step.share)}",
         *state.reasons,
     )
-    return replace(state, unacknowledged=keys if share_changes else state.unacknowledged + keys)
+    replaced = share_changes or anew
+    return replace(state, unacknowledged=keys if replaced else state.unacknowledged + keys)
+
+
+def stay(plan: Plan, state: State, effects: Effects) -> State:
+    """A policy that was applied where the rollout stands: everything is published anew."""
+    step = plan.step(state.name) or plan.steps[-1]
+    if state.share != step.share:
+        state = replace(state, share=step.share, dwell_ms=0, waited_ms=0)
+    version = plan.candidate.name if state.name == COMPLETED else _in_force(plan, step)
+    keys = effects.share(plan, state, mirror=step.mirror)
+    return replace(state, unacknowledged=keys + effects.activate(plan, state, version))
+
+
+def _in_force(plan: Plan, step: Step) -> str:
+    """The version whose configuration holds in a live step: the candidate's from promotion on."""
+    return plan.candidate.name if step.stage == WATCH else plan.baseline.name
 
 
 def _mirrors(plan: Plan, name: str) -> bool:
@@ -172,9 +200,17 @@ def _enter_side(
         title = f"{plan.rollout} is {word} in {step.name}"
         effects.alert(Severity.MEDIUM, word, title, *state.reasons)
         return replace(state, told_to_advance="")
-    elif came_from.endswith(f".{PAUSED}") and state.waited_ms >= step.deadline_ms:
-        # The person who resumes after the deadline has paused it gives the stage another one.
-        return replace(state, waited_ms=0)
+    elif came_from.endswith(f".{PAUSED}"):
+        # The person who resumes after a deadline has paused it gives the stage another one.
+        late = state.waited_ms >= step.deadline_ms
+        silent = step.approval is not None and state.asked_ms >= step.approval.within_ms
+        return replace(
+            state,
+            waited_ms=0 if late else state.waited_ms,
+            asked_ms=0 if silent else state.asked_ms,
+        )
+    elif came_from.endswith(f".{APPROVAL}") and not state.approved_by:
+        return replace(state, told_to_advance="")
     return state
 
 

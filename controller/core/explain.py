@@ -8,7 +8,8 @@ from datetime import datetime
 
 from controller.core.assess import Judged, blockers, judge, result_of
 from controller.core.calendar import milliseconds
-from controller.core.decision import Explanation, Progress, RuleResult, Term
+from controller.core.decision import Decision, Explanation, Progress, RuleResult, Term
+from controller.core.enter import Effects
 from controller.core.measurement import Measurements, Outcome
 from controller.core.plan import Plan, Step
 from controller.core.state import APPROVAL, COMPLETED, COOLDOWN, HELD, ROLLING_BACK, State
@@ -88,3 +89,21 @@ def _return_clocks(plan: Plan, state: State) -> tuple[Progress, ...]:
     if state.name.startswith(ROLLING_BACK):
         return (Progress("step", elapsed, milliseconds(rollback.deadline), "then failed"),)
     return ()
+
+
+def told(
+    plan: Plan,
+    state: State,
+    now: datetime,
+    effects: Effects,
+    move: str = "",
+    reasons: tuple[str, ...] = (),
+    refused: str = "",
+    notes: tuple[str, ...] = (),
+) -> Decision:
+    """A decision on an event that carries no measurements."""
+
+    def explain() -> Explanation:
+        return explanation(plan, state, now, notes=notes)
+
+    return Decision(state, now, explain, effects.done(), move, reasons, refused)

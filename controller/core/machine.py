@@ -141,6 +141,7 @@ def _live(step: Step, following: str, way_back: str) -> Iterator[Edge]:
     yield Edge("tick", here, following, ("may_advance",))
     yield Edge("tick", held, here, ("hold_is_over",))
     yield Edge("resume", paused, here)
+    yield Edge("resume", held, here)
 
 
 def _returning(rollback: RollbackPlan) -> Iterator[Edge]:
@@ -156,6 +157,7 @@ def _returning(rollback: RollbackPlan) -> Iterator[Edge]:
     yield Edge("acknowledge", last, COOLDOWN, ("step_is_done",))
     yield Edge("acknowledge", PARTIAL, LOCKED, ("all_recovered", "must_lock"))
     yield Edge("acknowledge", PARTIAL, COOLDOWN, ("all_recovered",))
+    yield Edge("reset", PARTIAL, LOCKED, ("must_lock",))
     yield Edge("reset", PARTIAL, COOLDOWN)
     yield Edge("tick", COOLDOWN, ROLLED_BACK, ("cooldown_is_over",))
     yield Edge("reset", LOCKED, ROLLED_BACK)

@@ -174,6 +174,8 @@ class Plan:
     steps: tuple[Step, ...]
     triggers: tuple[TriggerPlan, ...]
     rollback: RollbackPlan
+    baseline_kept: frozenset[str]
+    """Steps after which the baseline is frozen: its last good measurements are kept there."""
     machine: "RolloutMachine"
     by_name: Mapping[str, Step]
     guarding: Mapping[str, tuple[TriggerPlan, ...]]

@@ -24,11 +24,13 @@ RESERVED = frozenset({PENDING, ROLLING_BACK, PARTIAL, COOLDOWN, ROLLED_BACK, LOC
 
 class Counter(Struct, frozen=True, omit_defaults=True):
     """Memory of one rule: `recent` outcomes (1 = fail, newest in the lowest bit, as many as the
-    rule looks at) or the `total` of failures, and `since` when it has failed without a break."""
+    rule looks at) or the `total` of failures, `since` when it has failed without a break, and since
+    when its trigger is `firing` without one."""
 
     recent: int = 0
     total: int = 0
     since: datetime | None = None
+    firing: datetime | None = None
 
 
 class State(Struct, frozen=True, omit_defaults=True):
@@ -36,11 +38,12 @@ class State(Struct, frozen=True, omit_defaults=True):
     `rolling_back.baseline_traffic`, `completed`; `at` is the time of the last event.
 
     Clocks are milliseconds of the calendar's open time: `dwell_ms` and `waited_ms` of the step,
-    `side_ms` of a held, paused or approval state. `entered_at` is when the step was entered,
-    `step_since` when the present state was. `told_to_advance` names the person whose word takes
-    the place of the gate at the next tick. `unacknowledged` and `overdue` are keys of effects;
-    `verify_due` is when the read-back of a rollback is asked for. `frozen` holds the baseline's
-    last measurements from before it lost its traffic."""
+    `side_ms` of a held, paused or approval state, `asked_ms` of all waiting for the approval of
+    the step. `entered_at` is when the step was entered, `step_since` when the present state was.
+    `told_to_advance` names the person whose word takes the place of the gate at the next tick.
+    `unacknowledged` and `overdue` are keys of effects; `verify_due` is when the read-back of a
+    rollback is asked for. `frozen` holds what was last known of the baseline before it lost its
+    traffic."""
 
     rollout: str
     policy: str
@@ -55,6 +58,7 @@ class State(Struct, frozen=True, omit_defaults=True):
     dwell_ms: int = 0
     waited_ms: int = 0
     side_ms: int = 0
+    asked_ms: int = 0
     approved_by: tuple[str, ...] = ()
     told_to_advance: str = ""
     counters: dict[str, Counter] = {}

@@ -18,9 +18,9 @@ import numpy as np
 from msgspec.structs import replace
 
 from controller.core.calendar import AlwaysOpen
-from controller.core.measurement import Measurement
+from controller.core.measurement import BASELINE, Measurement
 from controller.core.plan import Limit, Plan, Step
-from controller.core.state import State
+from controller.core.state import State, stage_step
 
 _COMPARE: Mapping[str, Callable[[Any, float], Any]] = {
     "<": operator.lt,
@@ -82,6 +82,8 @@ def replay_columns(
             dwell, waited = state.dwell_ms - before.dwell_ms, state.waited_ms - before.waited_ms
         else:
             dwell = waited = plan.tick_ms
+        if stage_step(state.name) in plan.baseline_kept:
+            state = replace(state, frozen=_last_of_baseline(state, columns, row, row + length))
         row += length
         state = replace(
             state,
@@ -136,7 +138,12 @@ class _Stretches:
         if state.name != step.name or state.unacknowledged or state.told_to_advance:
             return 0
         clocks = replace(
-            before, seq=state.seq, at=state.at, dwell_ms=state.dwell_ms, waited_ms=state.waited_ms
+            before,
+            seq=state.seq,
+            at=state.at,
+            dwell_ms=state.dwell_ms,
+            waited_ms=state.waited_ms,
+            frozen=state.frozen,
         )
         if clocks != state or state.seq != before.seq + 1 or state.at is None:
             return 0
@@ -146,17 +153,32 @@ class _Stretches:
                 length = min(length, self._before(left))
         for trigger in plan.guarding[step.name]:
             counter = state.counters.get(trigger.name)
-            if counter is None or counter.since is None:
+            if counter is None:
                 continue
-            failing = (state.at - counter.since) // MILLISECOND
-            for limit in (trigger.for_ms, trigger.escalate_ms or 0):
-                if limit > failing:
-                    length = min(length, self._before(limit - failing))
+            for since, limit in (
+                (counter.since, trigger.for_ms),
+                (counter.firing, trigger.escalate_ms or 0),
+            ):
+                if since is not None and since + limit * MILLISECOND > state.at:
+                    left = limit - (state.at - since) // MILLISECOND
+                    length = min(length, self._before(left))
         return max(length, 0)
 
     def _before(self, left_ms: int) -> int:
         """Ticks that end before `left_ms` are over."""
         return -(-left_ms // self._plan.tick_ms) - 1
+
+
+def _last_of_baseline(
+    state: State, columns: Mapping[str, Column], first: int, end: int
+) -> dict[str, Measurement]:
+    """What a stretch leaves known of the baseline (`Plan.baseline_kept`)."""
+    kept = dict(state.frozen)
+    for key, column in columns.items():
+        known = np.flatnonzero(np.isfinite(column.values[first:end]))
+        if key.startswith(f"{BASELINE}.") and len(known):
+            kept[key] = column.measurement(first + int(known[-1]))
+    return dict(sorted(kept.items()))
 
 
 MISSES, HOLDS, UNKNOWN = 0, 1, 2

@@ -22,7 +22,14 @@ from controller.core.clocks import next_due
 from controller.core.decide import decide
 from controller.core.decision import Decision
 from controller.core.effect import SetShare
-from controller.core.event import Acknowledgement, Command, CommandName, Event, Tick
+from controller.core.event import (
+    Acknowledgement,
+    Command,
+    CommandName,
+    Event,
+    PolicyEdit,
+    Tick,
+)
 from controller.core.measurement import Measurement
 from controller.core.plan import Plan
 from controller.core.share import NONE
@@ -106,13 +113,18 @@ class RandomHistory(RuleBasedStateMachine):
                 assert effect.share == after.share
         if after.share > before.share:
             self.check_rise(before, event, decision)
-        if before.share > after.share:
+        applied = isinstance(event, Command) and event.name == "apply"
+        if applied and not decision.refused and before.name not in AT_BASELINE:
+            assert after.epoch == before.epoch + 1, "what is applied is published anew"
+            published = {e.target for e in decision.effects if isinstance(e, SetShare)}
+            assert published == set(self.plan.share_targets)
+        elif before.share > after.share:
             assert after.share == NONE, "a share falls to the baseline or not at all"
             assert after.name == "rolling_back.baseline_traffic"
             assert after.epoch == before.epoch + 1
             first = [e for e in decision.effects if isinstance(e, SetShare)]
             assert {e.target for e in first} == set(self.plan.share_targets)
-        if before.name.endswith((".held", ".paused")):
+        if before.name.endswith((".held", ".paused")) and not applied:
             assert after.dwell_ms in (before.dwell_ms, 0)
         if decision.refused:
             assert after.name == before.name
@@ -120,7 +132,8 @@ class RandomHistory(RuleBasedStateMachine):
 
     def check_rise(self, before: State, event: Event, decision: Decision) -> None:
         if isinstance(event, Command):
-            assert event.name == "start"
+            assert event.name in ("start", "apply")
+            assert event.name == "start" or (before.name in self.plan.by_name)
             return
         assert isinstance(event, Tick)
         step = self.plan.step(before.name)
@@ -135,7 +148,7 @@ class RandomHistory(RuleBasedStateMachine):
             assert cast(float, found.value) >= 0.8
             assert found.samples >= 50
             assert before.dwell_ms + 30_000 >= step.hold_ms
-            assert step.approval is None or before.approved_by
+        assert step.approval is None or before.approved_by
 
     @rule(found=looks, scheduled=st.booleans())
     def tick(self, found: dict[str, Measurement], scheduled: bool) -> None:
@@ -153,6 +166,21 @@ class RandomHistory(RuleBasedStateMachine):
     )
     def person(self, by: str, name: CommandName) -> None:
         self.event(Command(name, by))
+
+    @rule(by=names, data=st.data(), there=st.booleans())
+    def applies(self, by: str, data: st.DataObject, there: bool) -> None:
+        states = sorted(self.plan.machine.known)
+        state = "" if there else data.draw(st.sampled_from(states))
+        at_baseline = self.state.name.partition(".")[0] in AT_BASELINE
+        decision = self.event(Command("apply", by, policy=self.plan.digest, state=state))
+        if at_baseline and state not in ("", self.state.name):
+            assert decision.refused, "a policy leads nowhere from the baseline"
+
+    @rule()
+    def edits(self) -> None:
+        before = self.state
+        self.event(PolicyEdit(self.plan.digest, ("trigger loss: limit",)))
+        assert (self.state.name, self.state.share) == (before.name, before.share)
 
     @rule(ok=st.booleans(), data=st.data())
     @precondition(lambda self: self.state.unacknowledged or self.state.overdue)

@@ -1,0 +1,89 @@
+"""The way back: its steps, what the targets answer, and the lock on starting again."""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from controller.core.assess import span
+from controller.core.calendar import milliseconds
+from controller.core.clocks import advance_clocks
+from controller.core.decision import Decision
+from controller.core.effect import Severity
+from controller.core.enter import Effects, enter
+from controller.core.event import Acknowledgement
+from controller.core.explain import told
+from controller.core.machine import Situation
+from controller.core.plan import Plan
+from controller.core.state import COOLDOWN, PARTIAL, ROLLING_BACK, State
+
+
+def on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str, ...]) -> Decision:
+    """Steps of the way back run on the wall clock, in or out of market hours (rule 8)."""
+    effects = Effects(state.rollout, state.seq, now)
+    since = state.step_since or now
+    if state.verify_due is not None and now >= state.verify_due:
+        keys = effects.verify(plan)
+        state = replace(state, verify_due=None, unacknowledged=keys, step_since=now)
+        since = now
+    allowed = plan.rollback.deadline
+    situation = Situation(
+        state=state.name,
+        step_is_overdue=state.name.startswith(ROLLING_BACK)
+        and state.verify_due is None
+        and now - since > allowed,
+        cooldown_is_over=state.name == COOLDOWN and now - since >= plan.rollback.cooldown,
+    )
+    target = plan.machine.move("tick", situation)
+    if target is None:
+        return told(plan, state, now, effects, notes=notes)
+    reasons: tuple[str, ...] = (
+        f"cooldown of {span(milliseconds(plan.rollback.cooldown))} is over",
+    )
+    if situation.step_is_overdue:
+        failed = state.name.partition(".")[2]
+        reasons = (f"step {failed} was not acknowledged within {span(milliseconds(allowed))}",)
+        effects.alert(Severity.CRITICAL, "step_failed", f"rollback step {failed} failed", *reasons)
+        state = replace(
+            state,
+            failed_steps=(*state.failed_steps, failed),
+            overdue=(*state.overdue, *state.unacknowledged),
+            unacknowledged=(),
+        )
+    after = enter(plan, state, target, reasons, now, effects, Severity.CRITICAL)
+    return told(plan, after, now, effects, "tick", reasons, notes=notes)
+
+
+def on_acknowledgement(
+    plan: Plan, before: State, event: Acknowledgement, now: datetime
+) -> Decision:
+    """A target has answered. A failure is told once and retried by the shell; only the step's
+    own deadline gives up on it."""
+    waiting = tuple(key for key in before.unacknowledged if key != event.key or not event.ok)
+    overdue = tuple(key for key in before.overdue if key != event.key or not event.ok)
+    state, notes = advance_clocks(plan, before, now, acknowledged=not waiting)
+    state = replace(state, unacknowledged=waiting, overdue=overdue)
+    effects = Effects(state.rollout, state.seq, now)
+    if not event.ok and event.key in (*waiting, *overdue):
+        effects.alert(Severity.HIGH, "target", f"{event.key} not done", event.detail)
+    known = event.key in (*before.unacknowledged, *before.overdue)
+    target = None
+    if event.ok and known and plan.step(state.name) is None:
+        situation = Situation(
+            state=state.name,
+            step_is_done=not waiting and state.verify_due is None,
+            some_step_failed=bool(overdue),
+            must_lock=must_lock(plan, state, now),
+            all_recovered=state.name == PARTIAL and not overdue and not waiting,
+        )
+        target = plan.machine.move("acknowledge", situation)
+    if target is None:
+        return told(plan, state, now, effects, notes=notes)
+    reasons = (f"{state.name} acknowledged: {event.detail or 'done'}",)
+    after = enter(plan, state, target, reasons, now, effects, Severity.HIGH)
+    return told(plan, after, now, effects, "acknowledge", reasons, notes=notes)
+
+
+def must_lock(plan: Plan, state: State, now: datetime) -> bool:
+    """More rollbacks than allowed in the period: re-promotion locks, the way back never does."""
+    recent = [at for at in state.rollbacks if now - at <= plan.rollback.lock_per]
+    return len(recent) > plan.rollback.lock_after
