@@ -35,7 +35,7 @@ from controller.cli.output import (
 if TYPE_CHECKING:
     from controller.core.decision import Decision
     from controller.core.event import CommandName
-    from controller.run.plans import Plans
+    from controller.run.plans import Known, Plans
     from controller.run.settings import Settings
     from controller.store.base import Store
 
@@ -207,9 +207,26 @@ def apply(
         plans = plans_of(store)
         loaded = plans.read_file(policy.absolute())
         name = only_rollout(store, sound(loaded).rollout)
-        plans.save(loaded, now())
+        _keeps_publishing(store, plans, name, plans.save(loaded, now()))
         extra = {"policy": loaded.digest, "state": state}
         _act(settings, store, plans, name, "apply", by, reason, form, **extra)
+
+
+def _keeps_publishing(store: "Store", plans: "Plans", name: str, new: "Known") -> None:
+    """A publisher that is dropped or moved while the candidate has work would keep its share."""
+    from controller.core.state import AT_BASELINE
+    from controller.run.commands import left_behind
+
+    row = store.rollout(name)
+    if row is None or row.state.name in AT_BASELINE:
+        return
+    dropped = left_behind(plans.known(row.state.policy, now()), new)
+    if dropped:
+        raise Stop(
+            Exit.FAILED,
+            f"{name} still publishes through {', '.join(dropped)}, which the new policy drops or "
+            f"moves: keep it, or bring the rollout back first (rollout rollback {name})",
+        )
 
 
 def _simple(

@@ -60,6 +60,21 @@ class AlwaysOpen:
         return start + open_ms * MILLISECOND
 
 
+class Lapsed(AlwaysOpen):
+    """A calendar that nobody knows any more. Never open, so that nothing advances; and all time
+    counts, so that deadlines, holds and approvals run out and the work goes back."""
+
+    def __init__(self, code: str, why: str) -> None:
+        """`why`: what is wrong with it, and what to do."""
+        self.name = f"{code} (not known)"
+        self.why = why
+
+    def is_open(self, at: datetime) -> bool:
+        """See `Calendar.is_open`."""
+        del at
+        return False
+
+
 class Sessions:
     """Open during the given sessions: sorted, disjoint pairs of (open, close)."""
 

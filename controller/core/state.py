@@ -20,6 +20,8 @@ APPROVAL = "approval"
 
 RESERVED = frozenset({PENDING, ROLLING_BACK, PARTIAL, COOLDOWN, ROLLED_BACK, LOCKED, COMPLETED})
 """State names that no stage may take."""
+AT_BASELINE = frozenset({PENDING, COOLDOWN, ROLLED_BACK, LOCKED})
+"""Where every target has said that the baseline has all the work."""
 
 
 class Counter(Struct, frozen=True, omit_defaults=True):

@@ -42,6 +42,16 @@ class LoadedPolicy:
         """Whether it may run: read whole, and no error in it."""
         return self.policy is not None and all(f.severity != "error" for f in self.findings)
 
+    @property
+    def compiles(self) -> bool:
+        """Whether there is a whole policy to compile. One that runs already must go on when a
+        later program finds fault with its text."""
+        return (
+            self.policy is not None
+            and all(len(self.gates[s.name]) == len(s.advance) for s in self.policy.stages)
+            and all(trigger.name in self.guards for trigger in self.policy.triggers)
+        )
+
 
 def load_policy(path: Path, environ: Mapping[str, str]) -> LoadedPolicy:
     """Read and check the file at `path`. Never raises for what the file holds, or for a file that
@@ -68,14 +78,17 @@ def load_policy(path: Path, environ: Mapping[str, str]) -> LoadedPolicy:
     return load_text(text, path, environ)
 
 
-def load_text(text: str, path: Path, environ: Mapping[str, str]) -> LoadedPolicy:
-    """Read and check the text of a policy; `path` is where it is said to be from."""
+def load_text(
+    text: str, path: Path, environ: Mapping[str, str], *, keep_unset: bool = False
+) -> LoadedPolicy:
+    """Read and check the text of a policy; `path` is where it is said to be from. `keep_unset`
+    leaves a variable that is not set as it is written."""
     try:
         root, findings = read_document(text, path)
     except DocumentError as error:
         return _broken(path, text, error.finding)
     reader = ShapeReader(path)
-    findings += fill_in(root, environ, path)
+    findings += fill_in(root, environ, path, keep_unset=keep_unset)
     variables = {(finding.line, finding.column) for finding in findings}
     policy = reader.read(Policy, root)
     findings += tuple(f for f in reader.findings if (f.line, f.column) not in variables)

@@ -2,7 +2,8 @@
 
 A variable may stand in texts for people, in versions, sources and publishers. It may not stand
 where a decision is made: the journal keeps the hash of the text as it is written, and a decision
-must be reproducible from that text alone.
+must be reproducible from that text alone. So a rollout that runs can be decided on, and brought
+back, in a shell where a variable is missing: only what stands there cannot be opened.
 """
 
 import re
@@ -18,17 +19,33 @@ ALLOWED = ("description", "owner", "baseline", "candidate", "sources", "publish"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
 
 
-def fill_in(root: Node, environ: Mapping[str, str], path: Path) -> tuple[Finding, ...]:
-    """Put the environment's values into the document; what is not set or not allowed is found.
-    A finding names the variable and never shows a value."""
+def fill_in(
+    root: Node, environ: Mapping[str, str], path: Path, *, keep_unset: bool = False
+) -> tuple[Finding, ...]:
+    """Put the environment's values into the document; what is not allowed is found, and what is
+    not set, unless it is to be kept as it is written. A finding names the variable and never
+    shows a value."""
     if not isinstance(root, document.Mapping):
         return ()
     findings: list[Finding] = []
     for name, (_, value) in root.entries.items():
         for scalar in _scalars(value):
             if "${" in scalar.text and not scalar.variable:
-                findings += _fill(scalar, environ, path, allowed=name in ALLOWED)
+                if keep_unset and unset_in(scalar.text, environ):
+                    scalar.variable, scalar.plain = True, False
+                else:
+                    findings += _fill(scalar, environ, path, allowed=name in ALLOWED)
     return tuple(findings)
+
+
+def unset_in(text: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the variables in `text` that have neither a value nor a default."""
+    names = [
+        match[1]
+        for match in _VARIABLE.finditer(text)
+        if match[2] is None and match[1] not in environ
+    ]
+    return tuple(dict.fromkeys(names))
 
 
 def _fill(
@@ -42,12 +59,8 @@ def _fill(
         hint = "write ${NAME} or ${NAME:-default}"
         yield _finding("a variable that cannot be read", scalar, path, hint)
         return
-    unset = [
-        match[1]
-        for match in _VARIABLE.finditer(scalar.text)
-        if match[2] is None and match[1] not in environ
-    ]
-    for name in dict.fromkeys(unset):
+    unset = unset_in(scalar.text, environ)
+    for name in unset:
         default = f"set it, or give a default: ${{{name}:-...}}"
         hint = did_you_mean(name, environ, default)
         yield _finding(f"environment variable {name} is not set", scalar, path, hint)

@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from controller.core.calendar import AlwaysOpen, Calendar, Sessions
+from controller.core.calendar import AlwaysOpen, Calendar, Lapsed, Sessions
 
 ALWAYS = "24/7"
 ROOM = timedelta(days=400)
@@ -17,6 +17,7 @@ REACH = timedelta(days=800)
 """How far to both sides of now one load reaches."""
 LONGEST_GAP = timedelta(days=30)
 """No market is closed for longer; a calendar that ends earlier than asked knows no more."""
+ASK_AGAIN = timedelta(hours=1)
 MESSAGE_KEPT = 200
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
@@ -51,6 +52,14 @@ class Calendars:
         if known is None or not known.covers(now):
             known = self._spans[code] = _load(code, now, known)
         return known
+
+    def span_or_lapsed(self, code: str, now: datetime) -> Span:
+        """The same for a rollout that runs already: it goes on with a `Lapsed` calendar when the
+        library knows no better, and the library is asked again in an hour."""
+        try:
+            return self.span(code, now)
+        except CalendarError as error:
+            return Span(Lapsed(code, str(error)), _BEGINNING, now + ASK_AGAIN)
 
 
 def _load(code: str, now: datetime, known: Span | None) -> Span:

@@ -5,13 +5,14 @@ out here and now, so that a rollback ordered by hand does not wait for anybody.
 """
 
 from datetime import datetime
+from pathlib import Path
 
 from controller.core.decision import Decision
 from controller.core.event import Command
 from controller.core.state import State
 from controller.policy.load import LoadedPolicy
 from controller.run.dispatch import Dispatcher
-from controller.run.plans import Plans
+from controller.run.plans import Known, Plans
 from controller.run.unit import handle
 from controller.store.base import Store
 
@@ -30,6 +31,25 @@ def submit_command(
     decision = handle(store, plans.plan, rollout, command, now)
     dispatcher.dispatch(now, rollout)
     return decision
+
+
+def left_behind(old: Known, new: Known) -> tuple[str, ...]:
+    """Publishers of `old` that `new` does not write to the same place any more: what they hold
+    now they would hold for ever."""
+    there = _places(new)
+    return tuple(name for name, place in _places(old).items() if there.get(name) != place)
+
+
+def _places(known: Known) -> dict[str, tuple[str, Path | None]]:
+    """By name: the kind of publisher and where it writes; None: the controller's own place."""
+    publish, base = known.policy.publish, known.path.parent
+    kinds = {name: type(target).__name__ for name, target in publish.items()}
+    places: dict[str, tuple[str, Path | None]] = {
+        name: (kinds[name], (base / target.path).absolute()) for name, target in publish.items()
+    }
+    for name in known.plan.share_targets:
+        places.setdefault(name, ("FilePublisher", None))
+    return places
 
 
 def register(store: Store, plans: Plans, loaded: LoadedPolicy, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from controller.core.effect import Alert, Effect
+from controller.core.effect import Activate, Alert, Effect
 from controller.core.state import State
 from controller.effects import ALERTS, open_targets
 from controller.effects.base import EffectError, Target
@@ -20,7 +20,7 @@ from controller.policy.models import PushSource as PushModel
 from controller.run.plans import Plans
 from controller.run.unit import UnknownRollout
 from controller.sources import open_source
-from controller.sources.base import Source, SourceError
+from controller.sources.base import Source, SourceError, Unset
 from controller.sources.directory import DirectorySource
 from controller.sources.push import PushSource, Received
 from controller.store.base import Store, StoreError
@@ -120,12 +120,20 @@ class Opened:
     def _open(self, state: State, now: datetime) -> _Open:
         known = self._plans.known(state.policy, now)
         models = known.policy.sources
-        sources = {
-            name: open_source(
-                name, model, store=self._store, base_dir=known.path.parent, rollout=state.rollout
+        sources: dict[str, Source] = {}
+        for name, model in models.items():
+            unset = self._plans.unset_in(model)
+            sources[name] = (
+                Unset(unset)
+                if unset
+                else open_source(
+                    name,
+                    model,
+                    store=self._store,
+                    base_dir=known.path.parent,
+                    rollout=state.rollout,
+                )
             )
-            for name, model in models.items()
-        }
         slow = any(not isinstance(model, PushModel) for model in models.values())
         return _Open(state.policy, sources, slow)
 
@@ -151,7 +159,18 @@ class Opened:
         if name not in targets:
             names = ", ".join(sorted(targets))
             raise EffectError(f"the policy publishes nothing as {name!r}; there are: {names}")
+        self._must_be_set(state, effect, name, now)
         return targets[name]
+
+    def _must_be_set(self, state: State, effect: Effect, name: str, now: datetime) -> None:
+        """Nothing is written where a variable should have said where to."""
+        policy = self._plans.known(state.policy, now).policy
+        places: list[object] = [policy.publish.get(name)]
+        if isinstance(effect, Activate):
+            places += [policy.baseline.config, policy.candidate.config]
+        unset = self._plans.unset_in(places)
+        if unset:
+            raise EffectError(f"{name}: environment variable {unset} is not set")
 
     def close(self) -> None:
         """Let go of everything."""

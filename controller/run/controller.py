@@ -24,7 +24,7 @@ from typing import Protocol
 import msgspec
 
 from controller.core.assess import span
-from controller.core.calendar import milliseconds
+from controller.core.calendar import Lapsed, milliseconds
 from controller.core.clocks import next_due
 from controller.core.decide import decide
 from controller.core.decision import Decision
@@ -263,6 +263,8 @@ class Controller:
                 log.debug("%s", state.rollout, exc_info=True)
                 report.failed[state.rollout] = self._broken(state, error, now)
                 continue
+            if isinstance(plan.calendar, Lapsed):
+                self._tell_lapsed(state.rollout, plan.calendar, now)
             self._note_lateness(plan, row, now, report)
             commits.append(Commit(state, event, decision, due))
         for commit, accepted in zip(commits, self._commit(commits, now, report), strict=True):
@@ -355,6 +357,12 @@ class Controller:
         if self._alarms.tell(key, Severity.CRITICAL, "undecided", title, (words,), now):
             log.error("%s: %s", rollout, words, exc_info=error)
         return words
+
+    def _tell_lapsed(self, rollout: str, calendar: Lapsed, now: datetime) -> None:
+        """Once a day."""
+        key = f"rollout/{rollout}/calendar/{now:%Y-%m-%d}"
+        title = f"{rollout} does not advance and all time counts: its calendar is not known"
+        self._alarms.tell(key, Severity.HIGH, "calendar", title, (calendar.why,), now)
 
     # What it says of itself ---------------------------------------------------------------
 

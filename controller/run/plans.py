@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from controller.core.compiler import compile_plan
 from controller.core.plan import Plan
 from controller.policy.load import LoadedPolicy, load_policy, load_text
 from controller.policy.models import Policy
+from controller.policy.variables import unset_in
 from controller.run.calendars import Calendars, Span
 from controller.store.base import Store
 
@@ -46,8 +49,10 @@ class Plans:
         self._known: OrderedDict[str, Known] = OrderedDict()
 
     def plan(self, digest: str, now: datetime) -> Plan:
-        """The plan of the policy text with this hash, good at `now`. Raises PolicyBroken,
-        CalendarError, and StoreError for a hash that was never saved."""
+        """The plan of the policy text with this hash, good at `now`. What runs already must be
+        decided on: variables that are not set, a calendar that has ended (`Lapsed`) and rules of
+        a later program do not keep it from that. Raises PolicyBroken for a text that cannot be
+        read at all, and StoreError for a hash that was never saved."""
         known = self._known.get(digest)
         if known is not None and known.span.covers(now):
             return known.plan
@@ -58,12 +63,21 @@ class Plans:
         known = self._known.get(digest)
         if known is None:
             path, text = self._store.policy_text(digest)
-            return self.compile(self.read(text, Path(path)), now)
+            loaded = load_text(text, Path(path), self._environment, keep_unset=True)
+            if loaded.policy is None or not loaded.compiles:
+                raise PolicyBroken("\n".join(errors(loaded)))
+            code = loaded.policy.schedule.calendar
+            return self._keep(loaded, loaded.policy, self._calendars.span_or_lapsed(code, now))
         if not known.span.covers(now):
-            span = self._calendars.span(known.policy.schedule.calendar, now)
+            span = self._calendars.span_or_lapsed(known.policy.schedule.calendar, now)
             known = replace(known, span=span, plan=replace(known.plan, calendar=span.calendar))
             self._known[digest] = known
         return known
+
+    def unset_in(self, model: object) -> str:
+        """Names of the variables that a part of a policy speaks of and nobody has set."""
+        text = msgspec.json.encode(model, enc_hook=str).decode()
+        return ", ".join(unset_in(text, self._environment))
 
     def read(self, text: str, path: Path) -> LoadedPolicy:
         """What the loader says of a text, findings included."""
@@ -78,7 +92,9 @@ class Plans:
         policy = loaded.policy
         if policy is None or not loaded.ok:
             raise PolicyBroken("\n".join(errors(loaded)))
-        span = self._calendars.span(policy.schedule.calendar, now)
+        return self._keep(loaded, policy, self._calendars.span(policy.schedule.calendar, now))
+
+    def _keep(self, loaded: LoadedPolicy, policy: Policy, span: Span) -> Known:
         plan = compile_plan(policy, loaded.gates, loaded.guards, loaded.digest, span.calendar)
         known = self._known[loaded.digest] = Known(plan, policy, loaded.path, span)
         while len(self._known) > MOST_PLANS:

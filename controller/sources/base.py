@@ -53,3 +53,26 @@ class SourceError(Exception):
 
 
 DEFAULT_TIMEOUT = timedelta(seconds=10)
+
+
+class Unset:
+    """A source that cannot be opened for want of environment variables: an error of the source."""
+
+    def __init__(self, variables: str) -> None:
+        """`variables`: their names."""
+        self._words = f"environment variable {variables} is not set"
+
+    def measure(self, requests: Sequence[Request]) -> list[Measurement]:
+        """See `Source.measure`."""
+        return [Measurement(status="error", detail=self._words) for _ in requests]
+
+    def last_received(self) -> datetime | None:
+        """See `Source.last_received`."""
+        return None
+
+    def check(self) -> str:
+        """See `Source.check`."""
+        raise SourceError(self._words)
+
+    def close(self) -> None:
+        """See `Source.close`."""
