@@ -2,6 +2,7 @@
 closures, the machine built. Everything that can be wrong was found before (`policy.check`)."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -23,13 +24,15 @@ from controller.core.plan import (
 )
 from controller.core.rules import RuleCompiler
 from controller.core.share import NONE, Share, from_percent, percent_text
-from controller.policy.aggregation import default_min_samples
+from controller.policy.aggregation import default_min_samples, is_statistical
 from controller.policy.expression import Condition, references
 from controller.policy.models import Approval, Lock, Metric, Policy, Rollback, Stage, Trigger
 from controller.policy.units import metric_unit
 
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
+MAX_AGE = timedelta(hours=1)
+"""Age past which a metric over a session, stage or rollout says nothing, if it declares none."""
 DEADLINE_HOLDS = 3
 """A stage that declares no deadline has this many times its hold."""
 
@@ -46,8 +49,9 @@ def compile_plan(
     """`gates` by stage name and `guards` by trigger name are the parsed conditions."""
     metrics = {name: _metric(name, metric) for name, metric in policy.metrics.items()}
     steps = tuple(_steps(policy.stages, gates, RuleCompiler(metrics)))
+    unsampled = _without_samples(metrics, policy.metrics)
     triggers = tuple(
-        _trigger(trigger, guards[trigger.name], metrics, policy.stages)
+        _trigger(trigger, guards[trigger.name], metrics, unsampled, policy.stages)
         for trigger in policy.triggers
     )
     shares, configs = _targets(policy)
@@ -143,12 +147,16 @@ def _trigger(
     trigger: Trigger,
     condition: Condition,
     metrics: Mapping[str, MetricPlan],
+    unsampled: Mapping[str, MetricPlan],
     stages: tuple[Stage, ...],
 ) -> TriggerPlan:
     confirm = _confirm(trigger.confirm)
     keys = tuple(dict.fromkeys(references(condition)))
-    rules = RuleCompiler(metrics, min_samples=trigger.min_samples, guards=True)
     for_ms = milliseconds(trigger.for_) if trigger.for_ else 0
+    hard = trigger.severity == "critical" and confirm.k == 1 and for_ms == 0
+    rules = RuleCompiler(
+        unsampled if hard else metrics, min_samples=trigger.min_samples, guards=True
+    )
     then = trigger.then or _THEN[trigger.severity]
     return TriggerPlan(
         name=trigger.name,
@@ -161,7 +169,7 @@ def _trigger(
         confirm=confirm,
         for_ms=for_ms,
         escalate_ms=milliseconds(trigger.escalate_after) if trigger.escalate_after else None,
-        hard=trigger.severity == "critical" and confirm.k == 1 and for_ms == 0,
+        hard=hard,
         stages=frozenset(trigger.stages or (stage.name for stage in stages)),
         about_candidate=any(key.startswith((f"{CANDIDATE}.", f"{DIFFERENCE}.")) for key in keys),
         references=keys,
@@ -194,11 +202,27 @@ def _metric(name: str, metric: Metric) -> MetricPlan:
         source=metric.source,
         expression=metric.value or metric.query or "",
         window=metric.window,
+        max_age=metric.max_age or _max_age(metric),
         min_samples=default_min_samples(metric) if samples is None else samples,
         lower_is_better=metric.better == "lower",
         unit=metric_unit(metric),
         capital=metric.capital,
     )
+
+
+def _max_age(metric: Metric) -> timedelta:
+    return metric.window if isinstance(metric.window, timedelta) else MAX_AGE
+
+
+def _without_samples(
+    metrics: Mapping[str, MetricPlan], declared: Mapping[str, Metric]
+) -> Mapping[str, MetricPlan]:
+    """As a hard limit reads them: money, positions and orders need no number of samples, shares
+    and means do (rule 3)."""
+    return {
+        name: metric if is_statistical(declared[name]) else replace(metric, min_samples=0)
+        for name, metric in metrics.items()
+    }
 
 
 def _targets(policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -129,7 +129,7 @@ def _enter_live(
     anew: bool,
 ) -> State:
     side = state.name.partition(".")[2]
-    if side or came_from.partition(".")[0] == step.name:
+    if not anew and (side or came_from.partition(".")[0] == step.name):
         return _enter_side(plan, state, step, side, came_from, effects)
     starts = came_from in (PENDING, ROLLED_BACK)
     share_changes = starts or step.share != state.share or _mirrors(plan, came_from) != step.mirror

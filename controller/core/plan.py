@@ -31,12 +31,14 @@ Evaluate = Callable[[Measurements, datetime], Judgement]
 
 @dataclass(frozen=True, slots=True)
 class MetricPlan:
-    """One metric. `window` of a duration, or since the start of the session, stage, rollout."""
+    """One metric. `window` of a duration, or since the start of the session, stage, rollout.
+    With nothing newer than `max_age` it says nothing."""
 
     name: str
     source: str
     expression: str
     window: timedelta | Literal["session", "stage", "rollout"]
+    max_age: timedelta
     min_samples: int
     lower_is_better: bool
     unit: Unit

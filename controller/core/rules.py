@@ -116,7 +116,7 @@ class RuleCompiler:
         if metric is None:
             return 0, None
         samples = metric.min_samples if self._min_samples is None else self._min_samples
-        return samples, metric.window if isinstance(metric.window, timedelta) else None
+        return samples, metric.max_age
 
     def _against_limit(self, op: str, ref: tree.Reference, limit: tree.Number) -> Evaluate:
         """`candidate.accuracy >= 85%`: the shape of nearly every rule, kept short and quick."""
@@ -213,7 +213,7 @@ class RuleCompiler:
 
         def evaluate(measurements: Measurements, now: datetime) -> Judgement:
             found = measurements.get(key, MISSING)
-            outcome, value, detail = usable(found, needed, None, now)
+            outcome, value, detail = usable(found, needed, metric.max_age, now)
             low = high = None
             if found.lower is not None and found.upper is not None:
                 low, high = sorted((sign * found.lower, sign * found.upper))

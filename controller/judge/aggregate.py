@@ -5,6 +5,7 @@ their number is `samples`. The text of the aggregation is parsed by `policy.aggr
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -13,6 +14,7 @@ from math import dist, fsum, isfinite
 from msgspec.structs import replace
 
 from controller.core.measurement import Measurement
+from controller.judge.running import Running
 from controller.judge.window import Column, Window, moment
 from controller.policy.aggregation import (
     DRAWDOWNS,
@@ -62,19 +64,32 @@ def measure(
         return _empty(aggregation, None, "nothing was ever seen of this version", through)
     column = _column(window, aggregation)
     if column is None:
+        if aggregation.name in WHOLE and window.missing_since(since):
+            return _incomplete(window, through)
         return _empty(aggregation, window, f"no value of {aggregation.field} yet", through)
     lo, hi = column.between(since, now)
-    asked, state = (expression, capital, factor), (lo, hi, column.breaks, through)
+    carried = None
+    if aggregation.name in WHOLE:
+        if not window.missing_since(since):
+            column.needs_all((capital, since), now)
+        else:
+            carried = column.carried.get((capital, since))
+            if carried is None or window.missing_since(now):
+                return _incomplete(window, through)
+    if lo == hi and carried is None:
+        return _nothing(aggregation, window, since, now, through)
+    asked = (expression, capital, factor)
+    state = (lo, hi, column.breaks, None if carried is None else since, through)
     known = column.memo.get(asked)
     if known is not None and known[0] == state:
         found: Measurement = known[1]
     else:
-        found = _of_slice(window, column, aggregation, lo, hi, capital, factor, through)
+        found = _of_slice(window, column, aggregation, lo, hi, capital, factor, through, carried)
         if found.samples:
             if len(column.memo) >= MEMO_LIMIT:
                 column.memo.clear()
             column.memo[asked] = (state, found)
-    if found.value is not None and window.missing_since(since):
+    if carried is None and found.value is not None and window.missing_since(since):
         detail = f"incomplete: the {window.dropped} oldest observations were dropped"
         return replace(found, detail=detail)
     return found
@@ -89,13 +104,14 @@ def _of_slice(
     capital: float | None,
     factor: float,
     through: int | None,
+    carried: Running | None,
 ) -> Measurement:
-    if lo == hi:
-        return _empty(aggregation, window, "nothing in the window", through)
     if aggregation.name in DRAWDOWNS:
-        number = _drawdown(column, aggregation, lo, hi, capital)
-        if number is None:
+        if capital is not None and capital <= 0:
             return _empty(aggregation, window, "no capital to measure a fall from", through)
+        number = _drawdown(column, aggregation, lo, hi, capital, carried)
+    elif carried is not None:
+        number = _with_dropped(column.values[lo:hi], aggregation, carried)
     else:
         number = _SLICES[aggregation.name](column.values[lo:hi], aggregation)
     is_fraction = capital is not None and aggregation.name in DRAWDOWNS
@@ -105,10 +121,10 @@ def _of_slice(
         return _empty(aggregation, window, "too large to be told", through)
     return Measurement(
         value=value,
-        samples=hi - lo,
+        samples=hi - lo + (carried.count if carried is not None else 0),
         mean=None if number.mean is None else number.mean * scale,
         variance=None if number.variance is None else number.variance * scale * scale,
-        as_of=moment(column.places[hi - 1]),
+        as_of=moment(column.places[hi - 1] if hi > lo or carried is None else carried.last),
         through=through,
     )
 
@@ -123,12 +139,30 @@ def _column(window: Window, aggregation: Aggregation) -> Column | None:
     return found
 
 
+def _nothing(
+    aggregation: Aggregation, window: Window, since: datetime, now: datetime, through: int | None
+) -> Measurement:
+    """No data; but among observations of which none has a field that others had, the count of
+    that field is 0."""
+    lo, hi = window.all.between(since, now)
+    if aggregation.name == "count" and lo < hi:
+        as_of = moment(window.all.places[hi - 1])
+        return Measurement(value=0.0, samples=hi - lo, as_of=as_of, through=through)
+    return _empty(aggregation, window, "nothing in the window", through)
+
+
+def _incomplete(window: Window, through: int | None) -> Measurement:
+    """Never a number made of a part."""
+    words = (
+        f"it needs all observations of its window, and only the newest {len(window):,} are held "
+        f"({window.dropped:,} dropped): give it a shorter window"
+    )
+    return Measurement(status="error", detail=words, through=through)
+
+
 def _empty(
     aggregation: Aggregation, window: Window | None, why: str, through: int | None
 ) -> Measurement:
-    """No data; but a version of which something was seen can have a count of 0."""
-    if aggregation.name == "count" and window is not None:
-        return Measurement(value=0.0, detail=why, through=through)
     field = aggregation.field
     ignored = window.ignored.get(field, 0) if window is not None and field else 0
     if ignored:
@@ -204,33 +238,40 @@ def _consecutive_losses(values: list[float], _: Aggregation) -> Number:
 
 
 def _drawdown(
-    column: Column, aggregation: Aggregation, lo: int, hi: int, capital: float | None
-) -> Number | None:
+    column: Column,
+    aggregation: Aggregation,
+    lo: int,
+    hi: int,
+    capital: float | None,
+    carried: Running | None,
+) -> Number:
     """Fall of equity E = capital + running sum from its peak, the start counted as a value:
     1 - E / peak with a capital (a fraction), peak - E without (in the field's unit). `drawdown`
-    is where E stands now, `max_drawdown` the deepest. None where a peak is not above 0."""
-    start = 0.0 if capital is None else capital
-    if capital is not None and capital <= 0:
-        return None
-    remembered = ("running", capital)
+    is where E stands now, `max_drawdown` the deepest. The capital must be above 0."""
+    remembered = ("running", capital, None if carried is None else id(carried))
     known = column.memo.get(remembered)
     # A slice that only grew at its end goes on where it was: the same sums in the same order.
-    if known is not None and known[0] == lo and known[2] == column.breaks and known[1] <= hi:
-        begin, (equity, peak, deepest) = known[1], known[3]
+    start = (lo, carried is None, column.breaks)
+    if known is not None and known[0] == start and known[1] <= hi:
+        begin, running = known[1], known[2]
     else:
-        begin, (equity, peak, deepest) = lo, (start, start, 0.0)
-    for value in column.values[begin:hi]:
-        equity += value
-        if equity > peak:
-            peak = equity
-        else:
-            fall = peak - equity if capital is None else 1.0 - equity / peak
-            if fall > deepest:
-                deepest = fall
-    column.memo[remembered] = (lo, hi, column.breaks, (equity, peak, deepest))
-    if aggregation.name == "max_drawdown":
-        return Number(deepest)
-    return Number(peak - equity if capital is None else 1.0 - equity / peak)
+        begin, running = lo, copy(carried) if carried is not None else Running(capital)
+    running.feed(column.values[begin:hi])
+    column.memo[remembered] = (start, hi, running)
+    return Number(running.deepest if aggregation.name == "max_drawdown" else running.fall)
+
+
+def _with_dropped(values: list[float], aggregation: Aggregation, carried: Running) -> Number:
+    """The same of all values, of which some were dropped."""
+    match aggregation.name:
+        case "count":
+            return Number(float(carried.count + len(values)))
+        case "sum":
+            return Number(carried.total + _total(values))
+        case "min":
+            return Number(min((carried.low, *values)))
+        case _:
+            return Number(max((carried.high, *values)))
 
 
 def _moments(values: list[float]) -> tuple[float, float | None]:
@@ -251,6 +292,8 @@ def _total(values: list[float]) -> float:
         return float("inf")
 
 
+WHOLE = DRAWDOWNS | {"count", "sum", "min", "max"}
+"""Aggregations that are wrong when a part of the window is missing; the others are of a sample."""
 _UNITLESS = frozenset({"count", "ratio", "consecutive_losses"})
 _SLICES: Mapping[str, Slice] = {
     "count": _count,

@@ -12,7 +12,11 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
 
+from controller.judge.running import Running
+
 Value = float | int | bool | str | None
+Origin = tuple[float | None, datetime]
+"""Capital and start of a window."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -20,6 +24,10 @@ LIMIT = 100_000
 """Observations kept of one version."""
 _SHED = 100
 """A full window sheds one part in so many at once: dropping them one by one would be slow."""
+ORIGINS = 16
+"""Starts of windows for which a column carries along what it drops."""
+FIELDS = 1_000
+"""Fields kept of one version; those that come later are left out, and counted."""
 _ORDER_BITS = 40
 _LAST = (1 << _ORDER_BITS) - 1
 
@@ -51,7 +59,7 @@ class Column:
     """Values of one field, sorted by place. (`lo`, `hi`, `breaks`) name a slice for good: values
     appended later leave it as it is, and whatever else changes counts as a break."""
 
-    __slots__ = ("breaks", "keys", "memo", "places", "values")
+    __slots__ = ("_asked", "breaks", "carried", "keys", "memo", "places", "values")
 
     def __init__(self) -> None:
         self.places: list[int] = []
@@ -60,6 +68,22 @@ class Column:
         self.breaks = 0
         self.memo: dict[Any, Any] = {}
         """What was computed of a slice, by what was asked: the judge's own."""
+        self.carried: dict[Origin, Running] = {}
+        """What was dropped, by the start of the windows that still need it."""
+        self._asked: dict[Origin, datetime] = {}
+
+    def needs_all(self, origin: Origin, now: datetime) -> None:
+        """A number is asked for that needs every value since a start, and all are there. From the
+        second look on (a window that moves has no second one) what is dropped is carried along."""
+        if origin in self.carried:
+            return
+        if self._asked.get(origin, now) != now:
+            self.carried[origin] = Running(origin[0])
+            while len(self.carried) > ORIGINS:
+                del self.carried[next(iter(self.carried))]
+        elif len(self._asked) >= ORIGINS:
+            self._asked.clear()
+        self._asked.setdefault(origin, now)
 
     def between(self, since: datetime, now: datetime) -> tuple[int, int]:
         """Slice of what was seen in (since, now]."""
@@ -84,6 +108,10 @@ class Column:
         """Drop everything up to `place`."""
         count = bisect_right(self.places, place)
         if count:
+            for (_, since), running in self.carried.items():
+                lo = bisect_right(self.places, _until(since), 0, count)
+                if lo < count:
+                    running.keep(self.values[lo:count], self.places[count - 1])
             del self.places[:count], self.values[:count], self.keys[:count]
             self.breaks += 1
             self.memo.clear()
@@ -106,6 +134,8 @@ class Window:
         """Fields that hold text: they can be counted."""
         self.ignored: dict[str, int] = {}
         """By field: values that were null, NaN or infinite."""
+        self.crowded = 0
+        """Values left out because there were too many fields."""
         self.dropped = 0
         self.dropped_until: datetime | None = None
         """Event time of the newest observation dropped."""
@@ -142,12 +172,16 @@ class Window:
             if number is None:
                 if name not in record.fields:
                     record.fields[name] = None
-                    self.ignored[name] = self.ignored.get(name, 0) + 1
+                    if name in self.ignored or len(self.ignored) < FIELDS:
+                        self.ignored[name] = self.ignored.get(name, 0) + 1
                 continue
             record.fields[name] = value
             columns = self.texts if isinstance(value, str) else self.numbers
             column = columns.get(name)
             if column is None:
+                if len(self.numbers) + len(self.texts) >= FIELDS:
+                    self.crowded += 1
+                    continue
                 column = columns[name] = Column()
             column.insert(record.place, number, record.key)
         return contradicted

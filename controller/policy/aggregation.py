@@ -81,6 +81,12 @@ def default_min_samples(metric: Metric) -> int:
     return 0
 
 
+def is_statistical(metric: Metric) -> bool:
+    """Whether it says little about few observations. Of a query nobody knows: it is taken for
+    the plain number that it gives. Raises AggregationError."""
+    return metric.value is not None and parse_aggregation(metric.value).name in STATISTICAL
+
+
 def _quantile(field: str | None, argument: str | None) -> float:
     example = f"write quantile({field}, 95%)"
     if not argument:

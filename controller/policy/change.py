@@ -65,7 +65,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _stages(old.stages, new.stages, names)
     yield from _triggers(old.triggers, new.triggers, names)
     yield from _rollback(old.rollback, new.rollback)
-    yield from _added("publish", old.publish, new.publish)
+    yield from _publishers(old, new)
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)
@@ -84,15 +84,12 @@ def _text(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _added(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    """Entries that are new are safe; changed or gone they are not."""
-    for name in sorted({*old, *new}):
-        if name not in old:
-            yield Change(f"{path}.{name}", "new", safe=True)
-        elif name not in new:
-            yield Change(f"{path}.{name}", "gone", safe=False)
-        elif old[name] != new[name]:
-            yield Change(f"{path}.{name}", "changed", safe=False)
+def _publishers(old: Policy, new: Policy) -> Iterator[Change]:
+    """None is safe: a new one holds no share until it is told one, one that is gone keeps its."""
+    for name in sorted({*old.publish, *new.publish}):
+        if old.publish.get(name) != new.publish.get(name):
+            word = "changed" if name in old.publish else "new"
+            yield Change(f"publish.{name}", word if name in new.publish else "gone", safe=False)
 
 
 def _schedule(old: Schedule, new: Schedule) -> Iterator[Change]:
@@ -121,7 +118,10 @@ def _stages(old: Sequence[Stage], new: Sequence[Stage], names: Names) -> Iterato
 def _stage(path: str, old: Stage, new: Stage, names: Names) -> Iterator[Change]:
     for name in ("weight", "weights", "mirror", "against"):
         yield from _plain(f"{path}.{name}", getattr(old, name), getattr(new, name), safe=False)
-    yield from _plain(f"{path}.hold", old.hold, new.hold, safe=new.hold > old.hold)
+    # A stage that declares no deadline has one that grows with its hold.
+    bounded = old.deadline is not None and new.deadline is not None
+    longer = new.hold > old.hold and bounded
+    yield from _plain(f"{path}.hold", old.hold, new.hold, safe=longer)
     yield from _gate(f"{path}.advance", old.advance, new.advance, names)
     if old.deadline != new.deadline:
         nearer = (

@@ -261,6 +261,13 @@ class Metric(Model, frozen=True, kw_only=True):
         Window,
         Meta(description="Observations of this long count, or since the session, stage or rollout"),
     ] = timedelta(minutes=30)
+    max_age: Annotated[
+        Duration | None,
+        Meta(
+            description="With nothing newer than this the metric says nothing. By default its "
+            "window, and 1h where that is the session, stage or rollout",
+        ),
+    ] = None
     min_samples: Annotated[
         Samples | None,
         Meta(

@@ -60,7 +60,7 @@ sources:
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
-  loss: {source: orders, value: max_drawdown(pnl), window: rollout, capital: 1_000_000}
+  loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
   slippage:
     source: books
     query: >-

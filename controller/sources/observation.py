@@ -3,9 +3,10 @@
     {"version": "v3", "ts": "2026-03-02T14:30:00Z", "id": "a17", "key": "NQ-0931",
      "correct": true, "pnl": -150.0}
 
-`ts` (RFC 3339) may be left out: then it is the moment of arrival. `id` binds the parts of one
-observation: a later part needs neither `version` nor `ts`. `key` pairs observations of both
-versions that answer the same question. Everything else is a field: number, boolean, text, null.
+`ts` (RFC 3339) may be left out: then it is the moment of arrival, which is also the latest it can
+be. `id` binds the parts of one observation: a later part needs neither `version` nor `ts`. `key`
+pairs observations of both versions that answer the same question. Everything else is a field:
+number, boolean, text, null.
 """
 
 import json
@@ -16,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+from controller.core.assess import span
+from controller.core.calendar import milliseconds
 from controller.judge.window import Observation, Value
 
 FIELDS = 100
@@ -26,8 +29,9 @@ NAME = 200
 """Characters of a version, id, key or field name."""
 LINE = 65_536
 """Bytes of one line."""
-AHEAD = timedelta(days=1)
-"""A time further ahead of the clock than this is a mistake of its writer."""
+AHEAD = timedelta(minutes=1)
+"""Clocks differ by less. What is ahead of ours by no more counts as seen now, so that it is
+decided on at once; a time further ahead is a mistake of its writer."""
 
 _RESERVED = frozenset({"version", "ts", "id", "key"})
 _BIGGEST = 1 << 63
@@ -145,5 +149,6 @@ def _moment(value: Any, now: datetime) -> datetime:
         message = f"ts {shown!r} is not a time with its zone, like 2026-03-02T14:30:00Z"
         raise ObservationError(message) from None
     if at - now > AHEAD:
-        raise ObservationError(f"ts {at.isoformat()} is more than a day ahead of the clock")
-    return at
+        ahead = span(milliseconds(at - now))
+        raise ObservationError(f"ts {at.isoformat()} is {ahead} ahead of the clock")
+    return min(at, now)

@@ -14,7 +14,7 @@ from typing import Any
 from controller.core.measurement import Measurement
 from controller.judge.aggregate import measure
 from controller.judge.compare import Pairs, pair_up
-from controller.judge.window import LIMIT, Observation, Windows
+from controller.judge.window import FIELDS, LIMIT, Observation, Windows
 from controller.sources.base import Request, SourceError
 from controller.sources.observation import ObservationError, Part, encode, parse, parse_line
 from controller.store.base import ObservationBatch, Store
@@ -226,6 +226,9 @@ class PushSource:
             words = f"observations held: {held}" if held else "nothing received yet"
             if last is not None:
                 words += f"; last received {last:%Y-%m-%d %H:%M:%S} UTC"
+            crowded = sum(window.crowded for window in self._windows)
+            if crowded:
+                words += f"; {crowded} values left out, more than {FIELDS} fields of a version"
             if self.refused:
                 words += f"; {self.refused} refused, the last: {self.last_error}"
             return words

@@ -220,7 +220,10 @@ class SqlSource:
             samples = int(row.get("samples", 0) or 0)
         except (TypeError, ValueError, OverflowError) as error:
             return Measurement(status="error", detail=f"not a number: {error}")
-        return Measurement(value=value, samples=samples, mean=value, variance=spread, as_of=newest)
+        detail = "" if "samples" in names else "no column `samples`: nobody knows of how many"
+        return Measurement(
+            value=value, samples=samples, detail=detail, mean=value, variance=spread, as_of=newest
+        )
 
 
 def _is_sqlite(path: Path) -> bool:

@@ -295,6 +295,15 @@ def test_an_applied_policy_raises_no_share_past_a_pause(driver: Driver) -> None:
     assert decision.refused == "the share does not rise to 25% from canary.paused: resume first"
 
 
+def test_a_policy_applied_to_the_step_of_an_approval_is_published_anew(driver: Driver) -> None:
+    driver.to("ramp-25")
+    driver.ticks(HOUR)
+    assert driver.state.name == "ramp-25.approval"
+    driver.command("apply", policy=driver.plan.digest, state="ramp-25")
+    assert (driver.state.name, driver.state.dwell_ms) == ("ramp-25", 0)
+    assert shares(driver) == [(Share(25_000), driver.state.epoch)]
+
+
 def test_a_policy_maps_to_a_step_and_not_into_its_pause(driver: Driver) -> None:
     driver.to("canary")
     decision = driver.command("apply", policy=driver.plan.digest, state="shadow.paused")

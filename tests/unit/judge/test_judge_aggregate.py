@@ -117,10 +117,20 @@ def test_an_aggregation_of_nothing_is_no_data_and_not_zero(name: str) -> None:
     assert measure(None, f"{name}(x)", T0, late).detail == "nothing was ever seen of this version"
 
 
-def test_a_version_that_was_seen_can_have_a_count_of_zero() -> None:
+def test_a_count_is_zero_only_among_observations_and_of_a_field_that_there_is() -> None:
+    windows = Windows()
+    windows.add(Observation("v3", T0, {"x": 1, "failed": True}))
+    for second in (1, 2, 3):
+        windows.add(Observation("v3", T0 + second * SECOND, {"x": 1}))
+    window = windows.window("v3")
+    found = measure(window, "count(failed)", T0, T0 + 9 * SECOND)
+    assert (found.status, found.value, found.samples) == ("ok", 0, 3)
+    assert found.as_of == T0 + 3 * SECOND
+    assert measure(window, "count(faild)", T0, T0 + 9 * SECOND).status == "no_data"
     late = T0 + timedelta(hours=1)
-    assert measure(window_of(1), "count(y)", T0, late).value == 0
-    assert measure(None, "count(y)", T0, late).status == "no_data"
+    assert measure(window, "count(failed)", late, late + SECOND).status == "no_data"
+    assert measure(window, "count()", late, late + SECOND).status == "no_data"
+    assert measure(None, "count()", T0, late).status == "no_data"
 
 
 def test_what_has_no_finite_answer_is_no_data() -> None:

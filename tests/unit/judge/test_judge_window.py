@@ -6,7 +6,7 @@ from math import inf, nan
 import pytest
 
 from controller.judge.aggregate import measure
-from controller.judge.window import Observation, Value, Windows
+from controller.judge.window import FIELDS, Observation, Value, Windows
 
 T0 = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 ALL = T0 - timedelta(days=1)
@@ -86,8 +86,33 @@ def test_a_full_window_drops_the_oldest_and_says_so_where_they_are_missed() -> N
     now = T0 + timedelta(seconds=60)
     short = measure(window, "count(x)", T0 + timedelta(seconds=15), now)
     assert (short.value, short.detail) == (10, "")
-    long = measure(window, "count(x)", T0 + timedelta(seconds=14), now)
+    long = measure(window, "mean(x)", T0 + timedelta(seconds=14), now)
     assert long.detail == "incomplete: the 15 oldest observations were dropped"
+    whole = measure(window, "count(x)", T0 + timedelta(seconds=14), now)
+    assert (whole.status, whole.value) == ("error", None)
+    assert whole.detail.endswith("held (15 dropped): give it a shorter window")
+
+
+def test_a_loss_is_not_forgotten_when_its_observation_is_dropped() -> None:
+    windows = Windows(limit=10)
+    found = []
+    for at in range(100):
+        windows.add(seen(at, x=-50.0 if at == 3 else 0.01))
+        window, now = windows.window("v3"), T0 + timedelta(seconds=at)
+        found.append(
+            measure(window, "max_drawdown(x)", T0 - timedelta(seconds=1), now, capital=1e3)
+        )
+    assert found[3].value == found[-1].value == pytest.approx(0.05, rel=1e-3)
+    assert found[-1].samples == 100
+
+
+def test_fields_are_bounded_and_those_left_out_are_counted() -> None:
+    windows = Windows()
+    for at in range(FIELDS + 5):
+        windows.add(Observation("v3", T0 + timedelta(seconds=at), {f"f{at}": 1.0}))
+    window = windows.window("v3")
+    assert window is not None
+    assert (len(window.numbers), window.crowded) == (FIELDS, 5)
 
 
 def test_a_window_of_nothing_is_refused() -> None:

@@ -56,6 +56,9 @@ UNSAFE = [
     ("approval: {by: risk, within: 2h, else: rollback}", ""),
     ("tick: 30s", "tick: 15s"),
     ("candidate: v3", "candidate: v4"),
+    ("mirror: true, hold: 10m", "mirror: true, hold: 20m"),
+    ("triggers:\n", "publish: {share: {type: file, path: share.json}}\ntriggers:\n"),
+    ("window: rollout, capital", "window: rollout, max_age: 2h, capital"),
     ("  - {name: loss, when: candidate.drawdown > 1%, severity: critical}\n", ""),
 ]
 

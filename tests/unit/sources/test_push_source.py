@@ -13,6 +13,7 @@ import pytest
 
 from controller.core.measurement import Measurement
 from controller.sources.base import Request, SourceError
+from controller.sources.observation import AHEAD, ObservationError, parse
 from controller.sources.push import BATCH, VERSIONS, PushSource
 from controller.store import open_store
 from controller.store.base import Store, StoreError
@@ -211,3 +212,12 @@ def test_observations_that_share_a_key_pair_up(store: Store) -> None:
     pairs = source.pairs(mine, Request("baseline", "m", "v1", "mean(x)", since, NOW, factor=0.5))
     assert pairs is not None
     assert pairs == pytest.approx((20, 0.75, 20 / 19 / 16))
+
+
+def test_what_is_stamped_a_little_ahead_of_the_clock_counts_at_once() -> None:
+    part = parse({"version": "v3", "ts": NOW + AHEAD, "pnl": -5}, NOW)
+    assert part.at == NOW
+    earlier = parse({"version": "v3", "ts": NOW - AHEAD}, NOW)
+    assert earlier.at == NOW - AHEAD
+    with pytest.raises(ObservationError, match="is 1m 01s ahead of the clock"):
+        parse({"version": "v3", "ts": NOW + AHEAD + timedelta(seconds=1)}, NOW)

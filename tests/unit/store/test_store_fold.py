@@ -43,6 +43,8 @@ def test_a_whole_life_is_reproduced_from_its_journal(store: SqlStore, odd: float
     life.ticks(plan.tick * 5, candidate__accuracy=Measurement(value=odd, samples=120))
     life.to("ramp-50")
     life.command("advance")
+    life.tick()
+    life.command("approve", by="risk")
     life.tick(baseline__accuracy=baseline, baseline__errors=baseline)
     assert life.state.name == "watch" and life.state.frozen
     life.tick(candidate__drawdown=Measurement(value=0.5, samples=3))
