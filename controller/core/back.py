@@ -16,6 +16,8 @@ from controller.core.machine import Situation
 from controller.core.plan import Plan
 from controller.core.state import COOLDOWN, PARTIAL, ROLLING_BACK, State
 
+VERIFYING = f"{ROLLING_BACK}.verify"
+
 
 def on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str, ...]) -> Decision:
     """Steps of the way back run on the wall clock, in or out of market hours (rule 8)."""
@@ -65,6 +67,8 @@ def on_acknowledgement(
     effects = Effects(state.rollout, state.seq, now)
     if not event.ok and event.key in (*waiting, *overdue):
         effects.alert(Severity.HIGH, "target", f"{event.key} not done", event.detail)
+        if state.name == VERIFYING and not state.put_right:
+            state = _put_right(plan, state, effects)
     known = event.key in (*before.unacknowledged, *before.overdue)
     target = None
     if event.ok and known and plan.step(state.name) is None:
@@ -81,6 +85,14 @@ def on_acknowledgement(
     reasons = (f"{state.name} acknowledged: {event.detail or 'done'}",)
     after = enter(plan, state, target, reasons, now, effects, Severity.HIGH)
     return told(plan, after, now, effects, "acknowledge", reasons, notes=notes)
+
+
+def _put_right(plan: Plan, state: State, effects: Effects) -> State:
+    """Somebody has written over what was acknowledged: the baseline is published once more, and
+    the read-back waits for it. Once in a rollback; a second hand at it is for people."""
+    keys = effects.share(plan, state, mirror=False)
+    keys += effects.activate(plan, state, plan.baseline.name)
+    return replace(state, put_right=True, unacknowledged=(*state.unacknowledged, *keys))
 
 
 def must_lock(plan: Plan, state: State, now: datetime) -> bool:

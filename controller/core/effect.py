@@ -24,8 +24,8 @@ class Severity(IntEnum):
 
 class SetShare(Struct, frozen=True, tag="set_share"):
     """Publish the candidate's share at `target`. `token` rises with every decision: a target
-    refuses a token lower than one that it has applied (a late message never brings the
-    candidate back). `epoch` rises with every start and every rollback."""
+    sends the candidate no work by a token lower than one that it has applied (a late message
+    never brings the candidate back). `epoch` rises with every start and every rollback."""
 
     key: str
     target: str
@@ -53,6 +53,14 @@ class Verify(Struct, frozen=True, tag="verify"):
     share: Share
 
 
+class VerifyActive(Struct, frozen=True, tag="verify_active"):
+    """Read the configuration back from `target`; acknowledged only when it is `version`'s."""
+
+    key: str
+    target: str
+    version: str
+
+
 class Alert(Struct, frozen=True, tag="alert"):
     """Tell people. `kind` is stable for machines (`trigger`, `rollback`, `approval`, ...); `at`
     is when it was decided."""
@@ -65,4 +73,4 @@ class Alert(Struct, frozen=True, tag="alert"):
     at: datetime | None = None
 
 
-Effect = SetShare | Activate | Verify | Alert
+Effect = SetShare | Activate | Verify | VerifyActive | Alert

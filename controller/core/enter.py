@@ -7,7 +7,15 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from controller.core.effect import Activate, Alert, Effect, SetShare, Severity, Verify
+from controller.core.effect import (
+    Activate,
+    Alert,
+    Effect,
+    SetShare,
+    Severity,
+    Verify,
+    VerifyActive,
+)
 from controller.core.plan import WATCH, Plan, Step
 from controller.core.share import NONE, percent_text
 from controller.core.state import (
@@ -60,11 +68,15 @@ class Effects:
         return tuple(keys)
 
     def verify(self, plan: Plan) -> tuple[str, ...]:
-        """Read a share of 0 back from every share target; returns the keys to wait for."""
+        """Read the baseline back from every target: a share of 0, and its configuration. Returns
+        the keys to wait for."""
         keys = []
         for target in plan.share_targets:
             keys.append(self._key())
             self._found.append(Verify(keys[-1], target, NONE))
+        for target in plan.config_targets:
+            keys.append(self._key())
+            self._found.append(VerifyActive(keys[-1], target, plan.baseline.name))
         return tuple(keys)
 
     def done(self) -> tuple[Effect, ...]:
@@ -242,6 +254,7 @@ def _enter_return(
             rollbacks=(*state.rollbacks, now)[-MOST_ROLLBACKS:],
             failed_steps=(),
             overdue=(),
+            put_right=False,
             approved_by=(),
             told_to_advance="",
         )

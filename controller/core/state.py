@@ -44,7 +44,8 @@ class State(Struct, frozen=True, omit_defaults=True):
     the step. `entered_at` is when the step was entered, `step_since` when the present state was.
     `told_to_advance` names the person whose word takes the place of the gate at the next tick.
     `unacknowledged` and `overdue` are keys of effects; `verify_due` is when the read-back of a
-    rollback is asked for. `frozen` holds what was last known of the baseline before it lost its
+    rollback is asked for, `put_right` that it has failed once and the baseline was published
+    again. `frozen` holds what was last known of the baseline before it lost its
     traffic."""
 
     rollout: str
@@ -68,6 +69,7 @@ class State(Struct, frozen=True, omit_defaults=True):
     unacknowledged: tuple[str, ...] = ()
     overdue: tuple[str, ...] = ()
     verify_due: datetime | None = None
+    put_right: bool = False
     failed_steps: tuple[str, ...] = ()
     rollbacks: tuple[datetime, ...] = ()
     frozen: dict[str, Measurement] = {}

@@ -148,7 +148,7 @@ class Theatre:
     def published(self, rollout: str) -> Share:
         """The share in the published file; none before anything was published."""
         path = self.policies / "live" / f"{rollout}-share.json"
-        found = ShareFile(path, rollout, "", "").read()
+        found = ShareFile(path, rollout, "", "", "").read()
         return NONE if found is None else found.share
 
     def reason_for_rollback(self, outcome: Outcome) -> Recalled | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from controller.core.effect import Effect, SetShare, Verify
-from controller.core.share import Share, percent_text
+from controller.core.share import NONE, Share, percent_text
 from controller.effects.base import EffectError
 from controller.effects.files import locked, replace_file
 
@@ -13,8 +13,10 @@ from controller.effects.files import locked, replace_file
 class Published(msgspec.Struct, frozen=True):
     """What the file holds. `share` is the candidate's, in 1/100,000; `percent` the same for
     people; `mirror`: the candidate sees all work, and its answers are only compared; `token`
-    rises with every decision and `epoch` with every start and rollback."""
+    rises with every decision of the store named `store`, and `epoch` with every start and
+    rollback."""
 
+    store: str
     rollout: str
     baseline: str
     candidate: str
@@ -29,11 +31,15 @@ _DECODER = msgspec.json.Decoder(Published)
 
 
 class ShareFile:
-    """A file publisher. Guarantee: a token lower than the one in the file is never applied."""
+    """A file publisher. Guarantee: work goes to the candidate by no token lower than the one in
+    the file, and never past another store that sends it work; all work to the baseline gets
+    through whatever the file says."""
 
-    def __init__(self, path: Path, rollout: str, baseline: str, candidate: str) -> None:
+    def __init__(self, path: Path, rollout: str, baseline: str, candidate: str, store: str) -> None:
+        """`store`: the name of the store that decides."""
         self.path = path
         self._rollout, self._baseline, self._candidate = rollout, baseline, candidate
+        self._store = store
 
     def deliver(self, effect: Effect) -> str:
         """See `Target.deliver`."""
@@ -58,6 +64,7 @@ class ShareFile:
 
     def _publish(self, effect: SetShare) -> str:
         wanted = Published(
+            store=self._store,
             rollout=self._rollout,
             baseline=self._baseline,
             candidate=self._candidate,
@@ -69,18 +76,33 @@ class ShareFile:
         )
         with locked(self.path):
             there = self._there()
-            if there is not None and there.rollout != self._rollout:
-                raise EffectError(
-                    f"{self.path} belongs to the rollout {there.rollout}; give each its own file"
-                )
-            if there is not None and there.token > effect.token:
-                return f"share {there.percent} of a later decision stays"
+            if there is not None:
+                self._may_replace(there, effect)
             if there != wanted:
                 replace_file(self.path, msgspec.json.format(msgspec.json.encode(wanted)) + b"\n")
             found = self.read()
         if found != wanted:
             raise EffectError(f"{self.path}: read back {found}, not what was written")
         return f"share {wanted.percent} read back"
+
+    def _may_replace(self, there: Published, effect: SetShare) -> None:
+        """Raises EffectError when what is published has to stay."""
+        if there.rollout != self._rollout:
+            raise EffectError(
+                f"{self.path} belongs to the rollout {there.rollout}; give each its own file"
+            )
+        if effect.share == NONE and not effect.mirror:
+            return
+        if there.store != self._store and there.share > NONE:
+            raise EffectError(
+                f"{self.path}: share {there.percent} was published from another store "
+                f"({there.store}); roll back there, or remove the file if that store is gone"
+            )
+        if there.store == self._store and there.token > effect.token:
+            raise EffectError(
+                f"{self.path}: holds decision {there.token}, this is {effect.token}; if the store "
+                "was restored from a backup, look at what is live and remove the file"
+            )
 
     def _there(self) -> Published | None:
         """What is published, if it can be read: a damaged file is replaced, not kept."""
@@ -95,8 +117,14 @@ class ShareFile:
         found = self.read()
         if found is None:
             raise EffectError(f"{self.path}: there is no published share")
-        if found.share != effect.share:
+        if (found.rollout, found.store) != (self._rollout, self._store):
             raise EffectError(
-                f"{self.path}: share {found.percent}, not {percent_text(effect.share)}"
+                f"{self.path}: share {found.percent} of {found.rollout} was published from store "
+                f"{found.store}, not from this one ({self._store})"
+            )
+        if found.share != effect.share or found.mirror:
+            mirrored = " and the candidate mirrored" if found.mirror else ""
+            raise EffectError(
+                f"{self.path}: share {found.percent}{mirrored}, not {percent_text(effect.share)}"
             )
         return f"share {found.percent} read back"

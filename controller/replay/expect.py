@@ -10,7 +10,7 @@ from pathlib import Path
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
 from controller.core.decision import RuleResult
-from controller.core.effect import Activate, Alert, Effect, SetShare, Verify
+from controller.core.effect import Activate, Alert, Effect, SetShare, Verify, VerifyActive
 from controller.core.event import Command, Tick
 from controller.core.measurement import Outcome
 from controller.core.plan import Plan
@@ -185,6 +185,8 @@ def as_claimed(effect: Effect) -> tuple[str, str]:
             return "verify", percent_text(effect.share)
         case Activate():
             return "activate", effect.version
+        case VerifyActive():
+            return "verify_active", effect.version
         case Alert():
             return "alert", effect.kind
 

@@ -48,7 +48,7 @@ class Opened:
     def __init__(self, store: Store, plans: Plans, state_dir: Path) -> None:
         self._store = store
         self._plans = plans
-        self._state_dir = state_dir.absolute()
+        self.home = store.directory or state_dir.absolute()
         self._sources: dict[str, _Open] = {}
         self._targets: dict[str, tuple[str, dict[str, Target]]] = {}
         self._opening = Lock()
@@ -153,7 +153,7 @@ class Opened:
         policy, targets = self._targets.get(state.rollout, ("", {}))
         if policy != state.policy:
             known = self._plans.known(state.policy, now)
-            targets = open_targets(known.policy, known.path.parent, self._state_dir)
+            targets = open_targets(known.policy, known.path.parent, self.home, self._store.identity)
             self._targets[state.rollout] = (state.policy, targets)
         name = ALERTS if isinstance(effect, Alert) else effect.target
         if name not in targets:

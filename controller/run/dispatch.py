@@ -16,7 +16,7 @@ from random import Random
 from threading import Lock
 
 from controller.core.decide import decide
-from controller.core.effect import Alert, Effect, SetShare
+from controller.core.effect import Activate, Alert, Effect, SetShare
 from controller.core.event import Acknowledgement
 from controller.core.share import NONE
 from controller.core.state import State
@@ -34,6 +34,9 @@ BATCH = 200
 """Answers made durable in one transaction; a crash delivers at most these again."""
 ALERTS = "alerts"
 """Where alerts of all rollouts wait for their turn."""
+
+OUTDATED = "not carried out: the rollout no longer waits for it"
+"""Of an effect that a later decision has overtaken: its target never sees it (rule 7)."""
 
 TargetOf = Callable[[State, Effect, datetime], Target]
 """The target of a rollout's effect. Raises what it cannot open."""
@@ -143,13 +146,14 @@ class Dispatcher:
 
     def _deliver_group(self, group: list[Delivery], rows: "_Rows", now: datetime) -> list[Answer]:
         """One target's effects in order. Those behind one that failed wait for it; a new share
-        does not, for it takes the place of the older one."""
+        or configuration does not, for it takes the place of the older one."""
         answers: list[Answer] = []
         failing, until = self._failing.get(_place(group[0]), ("", now))
         blocked = failing if until > now else ""
         for delivery in group:
             key = delivery.effect.key
-            if blocked not in ("", key) and not isinstance(delivery.effect, SetShare):
+            takes_over = isinstance(delivery.effect, SetShare | Activate)
+            if blocked not in ("", key) and not takes_over:
                 answers.append(Answer(delivery, False, f"waits for {blocked}", waits=True))
                 continue
             answers.append(self._deliver(delivery, rows, now))
@@ -158,8 +162,10 @@ class Dispatcher:
 
     def _deliver(self, delivery: Delivery, rows: "_Rows", now: datetime) -> Answer:
         try:
-            state = rows.of(delivery.rollout).state
-            target = self._target_of(state, delivery.effect, now)
+            row = rows.of(delivery.rollout)
+            if not isinstance(delivery.effect, Alert) and not row.awaits(delivery.effect.key):
+                return Answer(delivery, True, OUTDATED)
+            target = self._target_of(row.state, delivery.effect, now)
             return Answer(delivery, True, target.deliver(delivery.effect))
         except StoreError:
             raise

@@ -72,7 +72,7 @@ class Service:
         variables = os.environ if environment is None else environment
         self.plans = Plans(self.store, variables)
         self.connections = Opened(self.store, self.plans, settings.state_dir)
-        alarms = Alarms(open_alert_log(settings.state_dir))
+        alarms = Alarms(open_alert_log(self.connections.home))
         self.controller = Controller(
             self.store, self.plans, self.connections, alarms, settings.name,
             random=chance, lease=settings.lease, late_after=2 * settings.resolution,

@@ -8,6 +8,7 @@ PostgreSQL the same calls claim rows with SKIP LOCKED; nothing above the store c
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from controller.core.decision import Decision
@@ -122,6 +123,16 @@ class DamagedError(StoreError):
 
 class Store(Protocol):
     """Everything durable."""
+
+    @property
+    def identity(self) -> str:
+        """The store's name: drawn when it was made, the same in every copy of it."""
+        ...
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the store's file is, and what is kept beside it; None when it has no file."""
+        ...
 
     # policies -----------------------------------------------------------------------------
     def save_policy(self, digest: str, path: str, text: str) -> None:

@@ -32,9 +32,11 @@ class Database:
     """Transactions on one database. `write` takes the write lock at once, so what a transaction
     has read still holds when it writes. Whatever the database cannot do is a StoreError."""
 
-    def __init__(self, engine: Engine, where: str) -> None:
+    def __init__(self, engine: Engine, where: str, directory: Path | None) -> None:
+        """`directory`: where its file is; None without one."""
         self.engine = engine
         self.where = where
+        self.directory = directory
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -106,8 +108,9 @@ def open_database(url: URL, *, create: bool) -> Database:
     """The database of a `sqlite://` URL. Raises StoreError if it is not there and not to be
     created, or cannot be opened."""
     in_memory = url.database in (None, "", ":memory:")
+    no_file = in_memory or "uri" in url.query
     where = "database in memory" if in_memory else f"database {url.database}"
-    if not in_memory and "uri" not in url.query:
+    if not no_file:
         _check_path(Path(str(url.database)), where, create=create)
     patience = _patience(url)
     arguments: dict[str, Any] = {"check_same_thread": False, "timeout": patience}
@@ -116,7 +119,8 @@ def open_database(url: URL, *, create: bool) -> Database:
     engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, **pool)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    database = Database(engine, where)
+    directory = None if no_file else Path(str(url.database)).absolute().parent
+    database = Database(engine, where, directory)
     try:
         with database.errors(), engine.connect() as connection:
             _use_write_ahead_log(connection, patience)

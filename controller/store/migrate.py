@@ -4,6 +4,7 @@ A database with nothing in it gets today's tables directly; alembic is imported 
 an older program made.
 """
 
+import secrets
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select
@@ -13,8 +14,8 @@ from controller.store import tables
 from controller.store.base import StoreError
 from controller.store.database import Database
 
-HEAD = "0001"
-KNOWN = ("0001",)
+HEAD = "0002"
+KNOWN = ("0001", "0002")
 """Every version that this program can read or bring up to date, oldest first."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -79,3 +80,4 @@ def _version(connection: Connection) -> str | None:
 def _create(connection: Connection) -> None:
     tables.metadata.create_all(connection)
     connection.execute(tables.version.insert().values(version_num=HEAD))
+    connection.execute(tables.identity.insert().values(identity=secrets.token_hex(8)))

@@ -6,6 +6,7 @@ SQLite. Safe for several threads: each call takes a connection of its own.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
@@ -25,7 +26,7 @@ from controller.store.base import (
     StoreError,
 )
 from controller.store.database import Bulk, Database
-from controller.store.tables import controllers, policies, rollouts, sources
+from controller.store.tables import controllers, identity, policies, rollouts, sources
 from controller.store.tables import outbox as outbox_table
 
 
@@ -34,6 +35,18 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        with database.read() as connection:
+            self._identity: str = connection.execute(select(identity.c.identity)).scalar_one()
+
+    @property
+    def identity(self) -> str:
+        """See `Store`."""
+        return self._identity
+
+    @property
+    def directory(self) -> Path | None:
+        """See `Store`."""
+        return self.database.directory
 
     # policies -----------------------------------------------------------------------------
     def save_policy(self, digest: str, path: str, text: str) -> None:

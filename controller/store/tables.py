@@ -45,6 +45,13 @@ version = Table(
     Column("version_num", String(32), primary_key=True),
 )
 
+identity = Table(
+    "store",
+    metadata,
+    Column("identity", Text, primary_key=True),
+)
+"""One row: the name of this store, drawn when it was made. A copy of it keeps the name."""
+
 policies = Table(
     "policies",
     metadata,

@@ -64,7 +64,7 @@ def event_words(event: Event) -> str:
 
 def effect_words(effect: object) -> str:
     """An effect in a line."""
-    from controller.core.effect import Activate, Alert, SetShare, Verify
+    from controller.core.effect import Activate, Alert, SetShare, Verify, VerifyActive
 
     match effect:
         case SetShare():
@@ -72,6 +72,8 @@ def effect_words(effect: object) -> str:
             return f"share {percent_text(effect.share)}{mirror} at {effect.target}"
         case Verify():
             return f"read {percent_text(effect.share)} back from {effect.target}"
+        case VerifyActive():
+            return f"read the configuration of {effect.version} back from {effect.target}"
         case Activate():
             return f"configuration of {effect.version} at {effect.target}"
         case Alert():

@@ -171,6 +171,43 @@ def test_a_step_that_is_not_acknowledged_leaves_partial_and_never_success(driver
     assert driver.state.name == "cooldown"
 
 
+def test_a_read_back_that_finds_something_else_publishes_the_baseline_once_more() -> None:
+    driver = Driver(plan_of(with_configs()))
+    driver.to("canary")
+    driver.command("rollback")
+    driver.acknowledges = False
+    driver.ticks(5 * MINUTE)
+    share, active = driver.state.unacknowledged
+    told = driver.event(Acknowledgement(share, ok=False, detail="share 25%, not 0%"))
+    again = [e for e in told.effects if not isinstance(e, Alert)]
+    assert [type(e) for e in again] == [SetShare, Activate]
+    assert driver.state.unacknowledged == (share, active, *(e.key for e in again))
+    # One that fails in its turn, or the other read-back: nothing more, the deadline speaks.
+    for key in (again[0].key, active):
+        told = driver.event(Acknowledgement(key, ok=False, detail="refused"))
+        assert [type(e) for e in told.effects] == [Alert]
+    for key in (*driver.state.unacknowledged,):
+        assert driver.state.name == "rolling_back.verify"
+        driver.event(Acknowledgement(key, ok=True))
+    assert driver.state.name == "cooldown"
+
+
+def test_the_next_rollback_can_put_things_right_again(driver: Driver) -> None:
+    driver.to("canary")
+    driver.command("rollback")
+    driver.acknowledges = False
+    driver.ticks(5 * MINUTE)
+    driver.event(Acknowledgement(driver.state.unacknowledged[0], ok=False))
+    assert driver.state.put_right
+    for key in driver.state.unacknowledged:
+        driver.event(Acknowledgement(key, ok=True))
+    driver.acknowledges = True
+    driver.ticks(120 * MINUTE)
+    driver.to("canary")
+    driver.command("rollback")
+    assert not driver.state.put_right
+
+
 def test_a_verify_that_was_slept_through_still_gets_its_time(driver: Driver) -> None:
     driver.to("canary")
     driver.command("rollback")

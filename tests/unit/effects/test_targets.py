@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.plans import POLICY
 
-from controller.core.effect import Activate, Alert, Effect, SetShare, Severity, Verify
+from controller.core.effect import Activate, Alert, Effect, SetShare, Severity, Verify, VerifyActive
 from controller.core.share import Share
 from controller.effects import open_targets
 from controller.effects.alerts import AlertLog
@@ -23,7 +23,7 @@ def share(token: int, units: int = 5000) -> SetShare:
 
 @pytest.fixture
 def published(tmp_path: Path) -> ShareFile:
-    return ShareFile(tmp_path / "live" / "share.json", "signal", "v1", "v3")
+    return ShareFile(tmp_path / "live" / "share.json", "signal", "v1", "v3", "home")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def config(tmp_path: Path) -> ConfigFile:
     (tmp_path / "v1.json").write_bytes(b'{"old": 1}\r\n')
     (tmp_path / "v3.json").write_bytes(b'{"new": 3}')
     versions = {"v1": tmp_path / "v1.json", "v3": tmp_path / "v3.json"}
-    return ConfigFile(tmp_path / "live.json", versions)
+    return ConfigFile(tmp_path / "live.json", versions, "v1", "signal", "home")
 
 
 def activate(version: str, token: int) -> Activate:
@@ -47,8 +47,29 @@ def test_a_published_share_is_what_a_reader_of_the_file_finds(published: ShareFi
 
 def test_a_late_message_never_brings_the_candidate_back(published: ShareFile) -> None:
     published.deliver(share(9, 0))
-    assert "later decision stays" in published.deliver(share(8, 50_000))
+    with pytest.raises(EffectError, match=r"holds decision 9, this is 8; .*restored"):
+        published.deliver(share(8, 50_000))
     assert json.loads(published.path.read_text())["share"] == 0
+
+
+def test_a_store_restored_from_a_backup_can_always_go_back(published: ShareFile) -> None:
+    """Its tokens are lower than the one in the file, and its rollback must not wait for that."""
+    published.deliver(share(40, 50_000))
+    assert published.deliver(share(31, 0)) == "share 0% read back"
+    assert published.deliver(Verify("r/32/0", "share", Share(0))) == "share 0% read back"
+
+
+def test_two_stores_do_not_take_the_work_from_each_other(published: ShareFile) -> None:
+    published.deliver(share(7))
+    other = ShareFile(published.path, "signal", "v1", "v3", "elsewhere")
+    with pytest.raises(EffectError, match=r"share 5% .* another store \(home\); roll back there"):
+        other.deliver(share(99, 1000))
+    with pytest.raises(EffectError, match="another store"):
+        other.deliver(SetShare("r/99/0", "share", Share(0), True, 1, 99))
+    assert other.deliver(share(2, 0)) == "share 0% read back"
+    with pytest.raises(EffectError, match="published from store elsewhere, not from this"):
+        published.deliver(Verify("r/9/0", "share", Share(0)))
+    assert published.deliver(share(8)) == "share 5% read back"
 
 
 def test_the_same_effect_again_changes_nothing(published: ShareFile) -> None:
@@ -66,7 +87,7 @@ def test_a_damaged_share_file_is_replaced(published: ShareFile) -> None:
 
 def test_a_file_of_another_rollout_is_left_alone(published: ShareFile) -> None:
     published.deliver(share(7))
-    other = ShareFile(published.path, "another", "v1", "v2")
+    other = ShareFile(published.path, "another", "v1", "v2", "home")
     with pytest.raises(EffectError, match="belongs to the rollout signal"):
         other.deliver(share(99))
 
@@ -79,13 +100,16 @@ def test_verified_is_only_what_is_read_back(
         published.deliver(share(7, there))
     with pytest.raises(EffectError, match=said):
         published.deliver(Verify("r/9/0", "share", Share(0)))
+    published.deliver(SetShare("r/8/0", "share", Share(0), True, 1, 8))
+    with pytest.raises(EffectError, match="share 0% and the candidate mirrored, not 0%"):
+        published.deliver(Verify("r/9/0", "share", Share(0)))
     published.deliver(share(8, 0))
     assert published.deliver(Verify("r/9/0", "share", Share(0))) == "share 0% read back"
 
 
 def test_a_place_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    target = ShareFile(tmp_path / "file" / "share.json", "signal", "v1", "v3")
+    target = ShareFile(tmp_path / "file" / "share.json", "signal", "v1", "v3", "home")
     with pytest.raises(EffectError, match=r"share\.json"):
         target.deliver(share(1))
 
@@ -100,10 +124,48 @@ def test_the_effective_configuration_is_the_versions_file_byte_for_byte(
     assert config.path.read_bytes() == (tmp_path / "v1.json").read_bytes()
 
 
-def test_a_late_activation_changes_nothing(config: ConfigFile) -> None:
+def test_a_late_activation_of_the_candidate_changes_nothing(config: ConfigFile) -> None:
     config.deliver(activate("v1", 6))
-    assert "later decision stays" in config.deliver(activate("v3", 5))
+    with pytest.raises(EffectError, match=r"holds decision 6, this is 5; .*\.live\.json\.applied"):
+        config.deliver(activate("v3", 5))
     assert config.path.read_bytes() == b'{"old": 1}\r\n'
+
+
+def test_the_baselines_configuration_gets_through_whatever_was_noted(config: ConfigFile) -> None:
+    config.deliver(activate("v3", 40))
+    config._note.write_text("{half")
+    config.deliver(activate("v1", 6))
+    assert config.path.read_bytes() == b'{"old": 1}\r\n'
+
+
+@pytest.mark.parametrize(("rollout", "store"), [("signal", "elsewhere"), ("another", "home")])
+def test_the_candidate_of_somebody_else_is_not_overwritten_by_ours(
+    config: ConfigFile, rollout: str, store: str
+) -> None:
+    other = ConfigFile(config.path, config._versions, "v1", rollout, store)
+    other.deliver(activate("v3", 40))
+    with pytest.raises(EffectError, match=f"v3 was put there by {rollout} of store {store}"):
+        config.deliver(activate("v3", 5))
+    other.deliver(activate("v1", 41))
+    config.deliver(activate("v3", 5))
+    assert config.path.read_bytes() == b'{"new": 3}'
+
+
+def test_a_configuration_is_verified_by_its_note_and_its_bytes(config: ConfigFile) -> None:
+    verify = VerifyActive("r/9/1", "config", "v1")
+    with pytest.raises(EffectError, match="nothing was put there"):
+        config.deliver(verify)
+    config.deliver(activate("v3", 5))
+    with pytest.raises(EffectError, match="v3 of signal was put there, not v1"):
+        config.deliver(verify)
+    config.deliver(activate("v1", 6))
+    assert config.deliver(verify).startswith("configuration of v1 read back")
+    config.path.write_bytes(b'{"new": 3}')
+    with pytest.raises(EffectError, match="somebody else has written it"):
+        config.deliver(verify)
+    config.path.unlink()
+    with pytest.raises(EffectError, match="no file"):
+        config.deliver(verify)
 
 
 def test_a_configuration_that_somebody_edited_is_put_right_when_delivered_again(
@@ -141,8 +203,8 @@ def test_a_line_torn_by_a_crash_does_not_spoil_the_next(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "effect"),
     [
-        (lambda p: ShareFile(p, "r", "a", "b"), activate("v1", 1)),
-        (lambda p: ConfigFile(p, {}), share(1)),
+        (lambda p: ShareFile(p, "r", "a", "b", "home"), activate("v1", 1)),
+        (lambda p: ConfigFile(p, {}, "a", "r", "home"), share(1)),
         (AlertLog, share(1)),
     ],
 )
@@ -158,7 +220,7 @@ def test_a_policy_that_publishes_nothing_has_a_share_file_in_the_state_directory
 ) -> None:
     policy = load_text(POLICY, tmp_path / "p.yaml", {}).policy
     assert policy is not None
-    targets = open_targets(policy, tmp_path, tmp_path / "state")
+    targets = open_targets(policy, tmp_path, tmp_path / "state", "home")
     assert sorted(targets) == ["alerts", "share"]
     targets["share"].deliver(share(1))
     assert (tmp_path / "state" / "shares" / "signal.json").exists()
@@ -173,7 +235,7 @@ def test_targets_have_the_names_and_places_of_the_policy(tmp_path: Path) -> None
     )
     policy = load_text(text, tmp_path / "p.yaml", {}).policy
     assert policy is not None
-    targets = open_targets(policy, tmp_path, tmp_path / "state")
+    targets = open_targets(policy, tmp_path, tmp_path / "state", "home")
     assert sorted(targets) == ["alerts", "router", "settings"]
     (tmp_path / "b.json").write_text("b")
     targets["settings"].deliver(activate("v3", 1))

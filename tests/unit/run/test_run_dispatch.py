@@ -13,7 +13,7 @@ from support.running import Shop
 
 from controller.core.effect import SetShare, Verify
 from controller.core.event import Acknowledgement
-from controller.run.dispatch import FIRST_WAIT, LONGEST_WAIT, wait_after
+from controller.run.dispatch import FIRST_WAIT, LONGEST_WAIT, Dispatcher, wait_after
 
 TWO_TARGETS = POLICY.replace(
     "stages:",
@@ -103,8 +103,8 @@ def test_a_new_share_does_not_wait_for_what_failed_before_it(shop: Shop) -> None
     shop.tick(timedelta(minutes=4))
     shop.wires.recorder.down.add("far")
     shop.tick(timedelta(minutes=2))
-    (verify,) = [d.effect for d in shop.store.outbox("signal")]
-    assert isinstance(verify, Verify)
+    waiting = [type(d.effect) for d in shop.store.outbox("signal")]
+    assert waiting == [Verify, SetShare]
     shop.tick(timedelta(minutes=1))
     assert shop.state().name == "partial"
     shop.wires.recorder.down.clear()
@@ -113,6 +113,25 @@ def test_a_new_share_does_not_wait_for_what_failed_before_it(shop: Shop) -> None
     assert shop.state().name == "rolled_back"
     shop.command("start")
     assert shop.wires.recorder.shares[-2:] == [5000, 5000]
+
+
+def test_what_a_later_decision_has_overtaken_never_reaches_its_target(shop: Shop) -> None:
+    """A controller stalls with effects in its hands, and a person rolls back meanwhile."""
+    shop.decide_only("start")
+    stalled = Dispatcher(
+        shop.store,
+        shop.plans.plan,
+        shop.wires.target,
+        "stalled",
+        random=Random(1),
+        lease=LONGEST_WAIT,
+    )
+    claimed = stalled._claim(shop.now, None)
+    late = {d.effect.key for d in claimed if isinstance(d.effect, SetShare)}
+    shop.command("rollback")
+    stalled._pass(claimed, shop.now)
+    assert late and not late & set(shop.wires.recorder.tried)
+    assert shop.wires.recorder.shares == [0, 0]
 
 
 def test_effects_behind_one_that_failed_keep_their_order(shop: Shop) -> None:

@@ -35,7 +35,6 @@ class Desk:
         self.scheduler = SteppedScheduler()
         settings = Settings(
             database=f"sqlite:///{place / 'rollout.db'}?timeout=0.01",
-            state_dir=place / "state",
             policies=self.policies,
             resolution=timedelta(seconds=10),
             owner="desk",
@@ -63,7 +62,7 @@ class Desk:
         return int(msgspec.json.decode(self.policies.joinpath("out.json").read_bytes())["share"])
 
     def alerts(self) -> list[str]:
-        log = self.place / "state" / "alerts.jsonl"
+        log = self.place / "alerts.jsonl"
         return [msgspec.json.decode(line)["title"] for line in log.read_bytes().splitlines()]
 
     def push(self, **fields: object) -> None:

@@ -46,30 +46,29 @@ def test_every_migration_is_known_and_the_last_one_is_the_head() -> None:
     assert tuple(files) == KNOWN and KNOWN[-1] == HEAD
 
 
-def test_an_older_schema_is_brought_up_to_date_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_schema_is_brought_up_to_date_in_place(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     with open_store(str(path)) as store:
         created(store)
-    _execute(path, "UPDATE alembic_version SET version_num = '0000'")
-    _execute(path, "DROP TABLE controllers")
-    versions = tmp_path / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    (versions.parent / "env.py").write_text((MIGRATIONS / "env.py").read_text())
-    (versions / "0000_old.py").write_text(
-        "revision = '0000'\ndown_revision = None\ndef upgrade(): pass\n"
-    )
-    (versions / "0001_new.py").write_text(
-        "from alembic import op\nrevision = '0001'\ndown_revision = '0000'\n"
-        "def upgrade():\n"
-        "    op.execute('CREATE TABLE controllers (owner TEXT PRIMARY KEY, at BIGINT, note TEXT)')"
-    )
-    monkeypatch.setattr("controller.store.migrate.KNOWN", ("0000", "0001"))
-    monkeypatch.setattr("controller.store.migrate.MIGRATIONS", versions.parent)
+    _execute(path, "UPDATE alembic_version SET version_num = '0001'")
+    _execute(path, "DROP TABLE store")
     with open_store(str(path)) as store:
-        assert store.heartbeats() == []
         assert [r.state.rollout for r in store.rollouts()] == ["r"]
+        drawn = store.identity
+    with open_store(str(path)) as store:
+        assert len(drawn) == 16 and store.identity == drawn
+
+
+def test_every_store_has_a_name_of_its_own_and_a_copy_keeps_it(tmp_path: Path) -> None:
+    here, there, copy = (tmp_path / f"{name}.db" for name in ("here", "there", "copy"))
+    with open_store(str(here)) as one, open_store(str(there)) as another:
+        assert one.identity != another.identity
+        assert one.directory == tmp_path
+        _execute(here, f"VACUUM INTO '{copy}'")
+        with open_store(str(copy)) as restored:
+            assert restored.identity == one.identity
+    with open_store("sqlite://") as in_memory:
+        assert in_memory.directory is None
 
 
 def test_a_store_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
