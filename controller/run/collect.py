@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Protocol, runtime_checkable
 
 from msgspec.structs import replace
@@ -148,10 +149,25 @@ def _ask(
     keys = [ask.key for ask in asks]
     try:
         requests = [_request(plan, state, ask, now) for ask in asks]
-        return dict(zip(keys, sources[name].measure(requests), strict=True))
+        found = [_finite(each) for each in sources[name].measure(requests)]
+        return dict(zip(keys, found, strict=True))
     except Exception as error:
         log.warning("%s: source %s: %s", state.rollout, name, error, exc_info=True)
         return dict.fromkeys(keys, _error(name, error, sources))
+
+
+def _finite(found: Measurement) -> Measurement:
+    """NaN and infinity are no data (rule 1), here already: the journal cannot hold them, and what
+    it holds must be what was decided on."""
+    if found.value is not None and not isfinite(found.value):
+        detail = f"the value is {found.value}"
+        return Measurement(
+            status="no_data", samples=found.samples, detail=detail, as_of=found.as_of
+        )
+    moments = (found.mean, found.variance)
+    if any(moment is not None and not isfinite(moment) for moment in moments):
+        return replace(found, mean=None, variance=None)
+    return found
 
 
 def _request(plan: Plan, state: State, ask: _Ask, now: datetime) -> Request:

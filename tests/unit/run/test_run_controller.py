@@ -11,6 +11,7 @@ import pytest
 from support.plans import POLICY, T0
 from support.running import Shop
 
+from controller.core.event import Tick
 from controller.core.measurement import Measurement
 from controller.store.base import StoreError
 
@@ -246,3 +247,17 @@ def to_canary(shop: Shop) -> None:
     shop.command("start")
     shop.ticks(timedelta(minutes=11))
     assert shop.state().name == "canary"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_journaled_as_it_was_decided_on(shop: Shop, value: float) -> None:
+    shop.wires.source.answers["candidate.accuracy"] = Measurement(
+        value=value, samples=120, mean=value, variance=value
+    )
+    shop.command("start")
+    shop.tick()
+    journaled = shop.entries()[-1].event
+    assert isinstance(journaled, Tick)
+    found = journaled.measurements["candidate.accuracy"]
+    assert (found.status, found.value, found.mean) == ("no_data", None, None)
+    assert found.detail == f"the value is {value}"
