@@ -22,13 +22,17 @@ from controller.store.sql import SqlStore
 KILL_POINTS = ("before delivery", "before its answer", "after its answer", "before it is settled")
 
 
+BEFORE_DECISION = "before its decision"
+
+
 def die() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("killed")
 
 
 def arm(point: str) -> None:
-    """Die at `point` of the delivery of a share of 0 that takes work back."""
+    """Die at `point` of a rollback: before its first commit, or of the delivery of the share of
+    0 that takes work back."""
     deliver, commit, settle = ShareFile.deliver, SqlStore.commit, SqlStore.settle
 
     def going_back(effect: Effect) -> bool:
@@ -43,6 +47,10 @@ def arm(point: str) -> None:
         return answer
 
     def committing(self: SqlStore, commits: Sequence[Commit]) -> list[bool]:
+        if point == BEFORE_DECISION and any(
+            item.decision.state.epoch > 1 and item.before.epoch == 1 for item in commits
+        ):
+            die()
         accepted = commit(self, commits)
         if point == "after its answer" and any(
             isinstance(item.event, Acknowledgement)
