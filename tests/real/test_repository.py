@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,14 @@ def test_what_decides_and_judges_asks_no_clock(room: str) -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 assert node.func.attr not in asks, f"{path}:{node.lineno}"
+
+
+def test_the_package_that_is_installed_has_all_that_the_demo_plays(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as package:
+        held = {name for name in package.namelist() if name.startswith("controller/demo/policies/")}
+    shipped = {path.relative_to(ROOT / "policies") for path in (ROOT / "policies").rglob("demo*")}
+    assert shipped
+    assert {f"controller/demo/policies/{path}" for path in shipped} <= held
