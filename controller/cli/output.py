@@ -3,7 +3,10 @@
 import getpass
 import json
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from controller.run.plans import Plans
     from controller.run.settings import Settings
     from controller.store.base import Store
+
+
+_LABEL = re.compile(r" +(?:\S+  +|\d+\. |- )?")
+"""How a line begins whose continuation is indented: spaces, and a label with a gap after it."""
 
 
 class Exit(IntEnum):
@@ -102,8 +109,25 @@ def emit_line(value: Any) -> None:
 
 
 def say(text: str = "") -> None:
-    """Plain text on standard output."""
+    """Plain text on standard output. A terminal gets lines that fit it."""
+    if sys.stdout.isatty():
+        columns = shutil.get_terminal_size().columns
+        text = "\n".join(fitted(line, columns) for line in text.split("\n"))
     sys.stdout.write(text + "\n")
+
+
+def fitted(line: str, columns: int) -> str:
+    """`line` broken between words where it is longer than `columns`, and continued under what
+    follows its indentation and label."""
+    label = _LABEL.match(line)
+    indent = label.end() if label else 0
+    if len(line) <= columns or 3 * indent > 2 * columns:
+        return line
+    # A long word (a path, a key) stays whole, to be copied.
+    return textwrap.fill(
+        line, columns, subsequent_indent=" " * indent, break_long_words=False,
+        break_on_hyphens=False, drop_whitespace=True, replace_whitespace=False,
+    )  # fmt: skip
 
 
 def console(*, error: bool = False) -> "Console":

@@ -185,7 +185,7 @@ def plan(
     else:
         from controller.cli.render.plan import plan_text
 
-        sys.stdout.write(plan_text(compiled, begin))
+        say(plan_text(compiled, begin).rstrip("\n"))
 
 
 def _plan_data(compiled: "Plan") -> dict[str, Any]:

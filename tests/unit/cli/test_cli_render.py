@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
+from controller.cli.output import fitted
 from controller.cli.render import words
 from controller.cli.render.rules import rules_table
 from controller.core.decision import Explanation, Progress, RuleResult, Term
@@ -86,3 +87,18 @@ def test_a_trigger_is_quiet_pending_or_firing_and_the_unknown_keeps_its_name() -
     assert said(Outcome.FAIL, firing=True) == "firing"
     assert said(Outcome.NO_DATA) == "no data"
     assert words.outcome(ERRORS, trigger=False) == "fail"
+
+
+@pytest.mark.parametrize(
+    ("line", "fits"),
+    [
+        ("short", "short"),
+        ("one two three four five six", "one two three four\nfive six"),
+        ("  rule      alpha beta gamma", "  rule      alpha\n            beta\n            gamma"),
+        ("  2. canary and all of it", "  2. canary and all\n     of it"),
+        ("     done within twelve hours", "     done within\n     twelve hours"),
+        ("say /a/path/that/is/longer/than", "say\n/a/path/that/is/longer/than"),
+    ],
+)
+def test_a_line_that_is_too_long_goes_on_under_its_label(line: str, fits: str) -> None:
+    assert fitted(line, 20) == fits
