@@ -108,3 +108,33 @@ def test_a_store_that_cannot_be_used_is_told_with_the_file(shell: Shell) -> None
     broken = shell.place / "broken.db"
     broken.write_bytes(b"this is no database, whatever its name says" * 40)
     assert "broken.db" in shell.run("status", "--database", str(broken), code=3)
+
+
+def test_apply_does_not_leave_a_publisher_behind_while_the_candidate_has_work(shell: Shell) -> None:
+    policy = shell.place / "policies" / "my-rollout.yaml"
+    plain = policy.read_text(encoding="utf-8")
+    policy.write_text(plain + "publish: {share: {type: file, path: live/share.json}}\n")
+    shell.run("start", "policies/my-rollout.yaml")
+    policy.write_text(plain + "publish: {share: {type: file, path: elsewhere/share.json}}\n")
+    refused = shell.run("apply", "policies/my-rollout.yaml", code=1)
+    assert "still publishes through share" in refused and "rollout rollback" in refused
+    policy.write_text(plain + "publish: {share: {type: file, path: live/share.json}}\nowner: ann\n")
+    assert "owner" in shell.run("validate", "policies", code=1)
+    policy.write_text(
+        plain.replace("hold: 4h", "hold: 5h")
+        + "publish: {share: {type: file, path: live/share.json}}\n"
+    )
+    assert "shadow" in shell.run("apply", "policies/my-rollout.yaml")
+
+
+def test_a_command_from_another_directory_writes_the_same_files(
+    shell: Shell, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shell.run("start", "policies/my-rollout.yaml")
+    elsewhere = Shell(tmp_path_factory.mktemp("elsewhere"))
+    store = shell.place / ".rollout" / "rollout.db"
+    before = (shell.place / ".rollout" / "shares" / "my-rollout.json").read_text(encoding="utf-8")
+    elsewhere.run("rollback", "my-rollout", "--yes", "--database", str(store))
+    after = (shell.place / ".rollout" / "shares" / "my-rollout.json").read_text(encoding="utf-8")
+    assert json.loads(after)["token"] > json.loads(before)["token"]
+    assert list(elsewhere.place.iterdir()) == []

@@ -11,6 +11,7 @@ import pytest
 from support.plans import POLICY, T0
 from support.running import Shop
 
+from controller.core.effect import Severity
 from controller.core.event import Tick
 from controller.core.measurement import Measurement
 from controller.store.base import StoreError
@@ -261,3 +262,22 @@ def test_what_is_no_number_is_journaled_as_it_was_decided_on(shop: Shop, value: 
     found = journaled.measurements["candidate.accuracy"]
     assert (found.status, found.value, found.mean) == ("no_data", None, None)
     assert found.detail == f"the value is {value}"
+
+
+def test_a_rollout_whose_calendar_has_ended_goes_on_and_people_are_told_once_a_day(
+    tmp_path: Path,
+) -> None:
+    shop = Shop(tmp_path / "lapsed.db")
+    shop.register(POLICY.replace("{tick: 30s}", "{tick: 30s, calendar: XSHG}"))
+    shop.command("start")
+    shop.tick()
+    assert shop.told.alerts == []
+    shop.tick(timedelta(days=700))
+    shop.tick()
+    (alert,) = shop.told.alerts
+    assert (alert.kind, alert.severity) == ("calendar", Severity.HIGH)
+    assert "upgrade exchange_calendars" in alert.reasons[0]
+    assert shop.state().name == "rolling_back.verify", "the deadline counts all time"
+    shop.tick(timedelta(days=1))
+    assert len(shop.told.alerts) == 2
+    shop.close()
