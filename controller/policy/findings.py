@@ -42,8 +42,8 @@ CODES: Mapping[str, str] = {
     "P313": "a last stage below 100%",
     "P314": "a `watch` stage that is not last or not at 100%",
     "P315": "a hold shorter than the window it judges",
-    "P316": "a stage with neither hold nor deadline",
-    "P317": "a deadline shorter than the hold",
+    "P316": "a stage that waits for ever, or for nothing",
+    "P317": "a deadline that does not outlast the hold",
     # Metrics
     "P321": "a metric that does not fit its source",
     "P322": "an aggregation that cannot be read",
@@ -66,6 +66,7 @@ CODES: Mapping[str, str] = {
     "P346": "a freeze window that ends before it begins",
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
+    "P349": "a window shorter than the tick",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

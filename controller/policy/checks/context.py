@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from controller.policy.expression import Condition, references
-from controller.policy.models import Policy, Stage, Trigger
+from controller.policy.models import ConfigPublisher, Policy, Stage, Trigger
 from controller.policy.names import Names
 from controller.policy.places import Places
 
@@ -50,6 +50,11 @@ class Context:
             if condition is not None:
                 yield number, trigger, condition
 
+    def config_publishers(self) -> list[str]:
+        """Names of the targets that publish a configuration."""
+        targets = self.policy.publish.items()
+        return [name for name, target in targets if isinstance(target, ConfigPublisher)]
+
     def where_applies(self, trigger: Trigger, condition: Condition) -> list[int]:
         """Numbers of the stages that a trigger guards. One about the candidate guards nothing
         where the candidate sees no work."""
@@ -81,6 +86,12 @@ def about_candidate(condition: Condition) -> bool:
 def deadline(stage: Stage) -> timedelta:
     """The declared deadline, or three times the hold."""
     return stage.deadline.after if stage.deadline else DEADLINE_HOLDS * stage.hold
+
+
+def longest_stay(stage: Stage) -> timedelta:
+    """The most open time in all steps of a stage: their deadlines, and the wait for approvals."""
+    each = deadline(stage) + (stage.approval.within if stage.approval else timedelta(0))
+    return len(weights(stage)) * each
 
 
 def action(trigger: Trigger) -> str:

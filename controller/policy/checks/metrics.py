@@ -1,9 +1,10 @@
 """Metrics: what they measure, from which source, in which unit."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from controller.policy.aggregation import DRAWDOWNS, AggregationError, parse_aggregation
-from controller.policy.checks.context import Context
+from controller.policy.checks.context import Context, duration_text
 from controller.policy.expression import Dimension, references
 from controller.policy.findings import Finding
 from controller.policy.models import Metric, PushSource
@@ -83,6 +84,21 @@ def units(context: Context) -> Iterator[Finding]:
         elif metric.unit is not None:
             message = f"a drawdown of a capital is a fraction, not {metric.unit}"
             yield context.places.at(where, "P323", message, "leave the unit out")
+
+
+def windows_outlast_ticks(context: Context) -> Iterator[Finding]:
+    """Between two looks no observation falls out of a window unseen."""
+    tick = context.policy.schedule.tick
+    for name, metric in context.policy.metrics.items():
+        window = metric.window
+        # A window of nothing is reported by itself.
+        if isinstance(window, timedelta) and timedelta(0) < window < tick:
+            message = (
+                f"{name} judges {duration_text(window)}, and looks come every "
+                f"{duration_text(tick)}: what happens between is never seen"
+            )
+            hint = f"write `window: {duration_text(tick)}`, or a shorter tick"
+            yield context.places.at(("metrics", name, "window"), "P349", message, hint)
 
 
 def _kind(metric: Metric) -> str | None:

@@ -1,6 +1,7 @@
 """Names: those that do not exist, that are used twice, and that are taken."""
 
 from collections.abc import Iterator
+from posixpath import normpath
 
 from controller.policy.checks.context import WATCH, Context, percent_text, weights
 from controller.policy.findings import Finding, did_you_mean
@@ -43,7 +44,7 @@ def _sources(names: list[str]) -> str:
 
 
 def names_used_twice(context: Context) -> Iterator[Finding]:
-    """Stages, triggers, freeze windows; steps of a ramp against other stages; files."""
+    """Stages, triggers, freeze windows; steps of a ramp against other stages."""
     policy, places = context.policy, context.places
     seen: dict[str, str] = {}
     names = [stage.name for stage in policy.stages]
@@ -58,12 +59,26 @@ def names_used_twice(context: Context) -> Iterator[Finding]:
     yield from _twice(context, ("triggers",), [trigger.name for trigger in policy.triggers])
     windows = [window.name for window in policy.schedule.freeze]
     yield from _twice(context, ("schedule", "freeze"), windows)
-    paths: dict[str, str] = {}
+
+
+def files_written_once(context: Context) -> Iterator[Finding]:
+    """No two publishers of one file, and none over a version's own configuration."""
+    policy = context.policy
+    versions = {
+        normpath(version.config): f"{version.version} has its configuration there"
+        for version in (policy.baseline, policy.candidate)
+        if version.config is not None
+    }
+    written: dict[str, str] = {}
     for name, publisher in policy.publish.items():
-        other = paths.setdefault(publisher.path, name)
-        if other != name:
-            message = f"{name} writes the same file as {other}"
-            yield places.at(("publish", name, "path"), "P302", message, "one file each")
+        path = normpath(publisher.path)
+        other = written.setdefault(path, name)
+        message = f"{name} writes the same file as {other}" if other != name else ""
+        if path in versions:
+            message = f"{name} would write over its own source: {versions[path]}"
+        if message:
+            where = ("publish", name, "path")
+            yield context.places.at(where, "P302", message, "give it a file of its own")
 
 
 def _twice(context: Context, what: tuple[str, ...], names: list[str]) -> Iterator[Finding]:

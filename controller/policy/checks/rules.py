@@ -124,8 +124,9 @@ def triggers_say_something(context: Context) -> Iterator[Finding]:
 
 def baseline_has_work(context: Context) -> Iterator[Finding]:
     """Nothing is compared with a baseline that has no work, live or before."""
-    for number, stage, gate in context.gated():
-        why = _no_baseline(number, stage)
+    yield from _restarts_with_baseline(context)
+    for number, gate in enumerate(context.gates):
+        why = _no_baseline(context, number)
         if why:
             for line in gate:
                 place = _reads(line.condition, ("baseline.", "difference."))
@@ -138,7 +139,7 @@ def baseline_has_work(context: Context) -> Iterator[Finding]:
         if not place:
             continue
         for at in context.where_applies(trigger, condition):
-            why = _no_baseline(at, context.policy.stages[at])
+            why = _no_baseline(context, at)
             if why:
                 hint = f"{_baseline_hint(at)}; or say with `stages:` where the trigger applies"
                 at_trigger = ("triggers", number, "when")
@@ -146,11 +147,37 @@ def baseline_has_work(context: Context) -> Iterator[Finding]:
                 break
 
 
-def _no_baseline(number: int, stage: Stage) -> str:
+def _restarts_with_baseline(context: Context) -> Iterator[Finding]:
+    """A start in the middle has measured no baseline that could be frozen."""
+    names = [stage.name for stage in context.policy.stages]
+    restart = context.policy.rollback.restart
+    if restart not in names[1:]:
+        return
+    number = names.index(restart)
+    conditions = [line.condition for line in context.gates[number]]
+    conditions += [
+        condition
+        for _, trigger, condition in context.guarded()
+        if number in context.where_applies(trigger, condition)
+    ]
+    frozen = context.policy.stages[number].against == "frozen_baseline"
+    if frozen and any(_reads(condition, ("baseline.", "difference.")) for condition in conditions):
+        message = f"a restart at {restart} has no frozen baseline to compare with"
+        hint = f"restart from {names[0]}, or another stage that is compared live"
+        yield context.places.at(("rollback", "restart"), "P336", message, hint)
+
+
+def _no_baseline(context: Context, number: int) -> str:
     """Why there is no baseline to compare with; empty if there is one."""
+    stages = context.policy.stages
+    stage = stages[number]
     if stage.against == "frozen_baseline":
-        first = f"{stage.name} is the first stage: no baseline was measured before it"
-        return first if number == 0 else ""
+        live = [before for before in stages[:number] if before.against != "frozen_baseline"]
+        if not live:
+            return f"no baseline was measured before {stage.name}"
+        if weights(live[-1])[-1:] >= (100,):
+            return f"{live[-1].name} is at 100%: there is no baseline to freeze for {stage.name}"
+        return ""
     if any(weight >= 100 for weight in weights(stage)):
         return f"at 100% in {stage.name} the baseline has no work to compare with"
     return ""
@@ -167,9 +194,12 @@ def candidate_has_work(context: Context) -> Iterator[Finding]:
     idle = [
         stage.name for stage in context.policy.stages if weights(stage) and not sees_work(stage)
     ]
+    at_first = [
+        stage.name for stage in context.policy.stages if 0 in weights(stage) and not stage.mirror
+    ]
     for number, stage, gate in context.gated():
         message = f"at 0% without mirror in {stage.name} the candidate has no work to measure"
-        for line in gate if stage.name in idle else ():
+        for line in gate if stage.name in at_first else ():
             place = _reads(line.condition, ("candidate.", "difference."))
             if place:
                 where = ("stages", number, "advance", line.index)

@@ -110,16 +110,23 @@ def holds_cover_windows(context: Context) -> Iterator[Finding]:
 
 
 def stages_end(context: Context) -> Iterator[Finding]:
-    """A gate has a hold or a deadline, and no deadline cuts a hold."""
+    """A gate has a hold or a deadline, a stage on the way something to wait for, and no deadline
+    cuts a hold."""
+    last = len(context.policy.stages) - 1
     for number, stage in enumerate(context.policy.stages):
+        if number < last and not (stage.hold or stage.advance or stage.approval):
+            message = f"{stage.name} would be over as soon as it has begun"
+            yield context.places.at(
+                ("stages", number), "P316", message, "add `hold: 1h`, or a gate"
+            )
         if stage.advance and stage.deadline is None and not stage.hold:
             message = f"{stage.name} could wait for its gate for ever"
             hint = "add `hold: 1h` (the deadline is then three times that), or a `deadline`"
             yield context.places.at_key(("stages", number, "advance"), "P316", message, hint)
-        if stage.deadline is not None and stage.deadline.after < stage.hold:
+        if stage.hold and stage.deadline is not None and stage.deadline.after <= stage.hold:
             message = (
-                f"{stage.name} ends after {duration_text(stage.deadline.after)}, before its hold "
-                f"of {duration_text(stage.hold)} is over"
+                f"{stage.name} must be done after {duration_text(stage.deadline.after)}, and its "
+                f"hold alone takes {duration_text(stage.hold)}"
             )
             where = ("stages", number, "deadline", "after")
             hint = f"write `after: {duration_text(3 * stage.hold)}`"

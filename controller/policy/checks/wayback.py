@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from controller.policy.calendars import CALENDARS
-from controller.policy.checks.context import Context, action
+from controller.policy.checks.context import Context, action, duration_text, longest_stay
 from controller.policy.expression import references
 from controller.policy.findings import Finding, did_you_mean
 from controller.policy.models import SqlSource
@@ -16,7 +16,7 @@ MOST_REMEMBERED = 1000
 
 
 def way_back(context: Context) -> Iterator[Finding]:
-    """Traffic first, a look at the end, no step twice."""
+    """Traffic first, what was activated restored, a look at the end, no step twice."""
     plan = context.policy.rollback.plan
     where = ("rollback", "plan")
     if plan[0] != "baseline_traffic":
@@ -26,6 +26,11 @@ def way_back(context: Context) -> Iterator[Finding]:
     if plan[-1] != "verify":
         message = "nobody looks whether the way back was taken"
         yield context.places.at((*where, len(plan) - 1), "P341", message, "end with verify")
+    publishers = context.config_publishers()
+    if publishers and "restore" not in plan:
+        message = f"{publishers[0]} would keep the candidate's configuration after a rollback"
+        hint = "write `plan: [baseline_traffic, restore, verify]`"
+        yield context.places.at(where, "P341", message, hint)
     for index, step in enumerate(plan):
         if step in plan[:index]:
             message = f"{step} is there twice"
@@ -78,6 +83,20 @@ def confirmations(context: Context) -> Iterator[Finding]:
             yield context.places.at(("triggers", number, "confirm"), "P343", message, hint)
 
 
+def durations_can_pass(context: Context) -> Iterator[Finding]:
+    """`for` is shorter than all the time that the trigger's stages can take."""
+    for number, trigger, condition in context.guarded():
+        stages = [context.policy.stages[at] for at in context.where_applies(trigger, condition)]
+        longest = sum((longest_stay(stage) for stage in stages), timedelta(0))
+        if trigger.for_ is not None and stages and trigger.for_ >= longest > timedelta(0):
+            message = (
+                f"{duration_text(trigger.for_)} can never be seen: the stages of {trigger.name} "
+                f"end after {duration_text(longest)} at the latest"
+            )
+            hint = "write a shorter duration, or let the trigger apply to more stages"
+            yield context.places.at(("triggers", number, "for"), "P343", message, hint)
+
+
 def freeze_windows(context: Context) -> Iterator[Finding]:
     """A window ends after it begins."""
     for number, window in enumerate(context.policy.schedule.freeze):
@@ -98,12 +117,9 @@ def calendar(context: Context) -> Iterator[Finding]:
 
 def configurations(context: Context) -> Iterator[Finding]:
     """Who publishes the configuration has one of each version."""
-    policy = context.policy
-    publishers = [name for name, target in policy.publish.items() if target.type == "config"]
-    if not publishers:
-        return
-    for side in ("baseline", "candidate"):
-        if getattr(policy, side).config is None:
+    publishers = context.config_publishers()
+    for side in ("baseline", "candidate") if publishers else ():
+        if getattr(context.policy, side).config is None:
             message = f"{publishers[0]} publishes configurations, and {side} has none"
             hint = f"write `{side}: {{version: NAME, config: FILE}}`"
             yield context.places.at((side,), "P348", message, hint)

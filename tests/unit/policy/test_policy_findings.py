@@ -106,6 +106,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "no hold for a window": ("hold: 1h, advance", "deadline: {after: 1h}, advance", "P315",
                              "hold: 5m"),
     "a deadline before the hold is over": ("after: 6h", "after: »20m", "P317", "after: 1h30m"),
+    "a deadline as long as the hold": ("after: 6h", "after: »30m", "P317", "after: 1h30m"),
     # metrics
     "a push metric without value": ("value: mean(ms), ", "", "P321", "value: mean"),
     "a push metric with a query": ("value: mean(ms),", "value: mean(ms), »query: x,", "P321",
@@ -157,6 +158,15 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     ),
     "an idle candidate": ("mirror: true\n    hold: 10m",
                           "hold: 10m\n    advance: [»candidate.accuracy > 80%]", "P337", "mirror"),
+    "a baseline that froze at the whole": (
+        "  - {name: watch, weight: 100%, hold: 2h, against: frozen_baseline}",
+        "  - {name: full, weight: 100%, hold: 1h}\n  - {name: watch, weight: 100%, hold: 2h, "
+        "against: frozen_baseline, advance: [»candidate.accuracy >= baseline.accuracy]}",
+        "P336", "frozen_baseline",
+    ),
+    "a duration that no stage lasts": (
+        "confirm: 3 of 5", "stages: [canary], for: »6h", "P343", "shorter",
+    ),
     # the way back
     "a way back that does not begin with traffic": (
         "[baseline_traffic, restore, verify]", "[»restore, baseline_traffic, verify]", "P341",
@@ -190,6 +200,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "P103", "zone",
     ),
     "an unknown calendar": ("tick: 30s", "tick: 30s, calendar: »XNYX", "P347", "'XNYS'"),
+    "a window shorter than the tick": ("unit: ms, window: 5m", "unit: ms, window: »10s", "P349",
+                                       "window: 30s"),
     "a configuration nobody has": (
         "candidate: v3", "candidate: »v3\npublish: {c: {type: config, path: x.json}}", "P348",
         "config: FILE",
@@ -278,6 +290,87 @@ def test_a_gate_that_could_wait_for_ever_is_an_error() -> None:
 
     assert (finding.code, finding.line, finding.column) == ("P316", place.line, place.column)
     assert "deadline" in finding.hint
+
+
+CONFIGS = {
+    "baseline: v1": "baseline: {version: v1, config: live/a.json}",
+    "candidate: v3": "candidate: {version: v3, config: b.json}",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "hint"),
+    [
+        pytest.param(
+            CONFIGS
+            | {
+                "plan: [baseline_traffic, restore": "plan: »[baseline_traffic",
+                "triggers:\n": "publish: {c: {type: config, path: x.json}}\ntriggers:\n",
+            },
+            "P341", "restore", id="a way back that leaves the configuration",
+        ),
+        pytest.param(
+            CONFIGS
+            | {"triggers:\n": "publish: {c: {type: config, path: »./live/a.json}}\ntriggers:\n"},
+            "P302", "file of its own", id="a publisher over its own source",
+        ),
+        pytest.param(
+            {
+                "triggers:\n": "publish: {a: {type: file, path: live/s.json}, "
+                "b: {type: file, path: »live//./s.json}}\ntriggers:\n"
+            },
+            "P302", "file of its own", id="one file in two spellings",
+        ),
+        pytest.param(
+            {
+                "weight: 5%": "weights: [0%, 5%]",
+                "      - candidate.latency <= 2000ms\n": "",
+                "      - candidate.accuracy": "      - »candidate.accuracy",
+            },
+            "P337", "mirror", id="a candidate that is idle at first",
+        ),
+        pytest.param(
+            {
+                "advance: [candidate.accuracy >= 85%]}":
+                "against: frozen_baseline, advance: [candidate.accuracy >= baseline.accuracy]}",
+                "restart: canary": "restart: »ramp",
+            },
+            "P336", "restart from shadow", id="a restart that no baseline was measured for",
+        ),
+        pytest.param(
+            {"name: shadow": "»name: shadow", "    mirror: true\n    hold: 10m\n": ""},
+            "P316", "hold: 1h", id="a stage that waits for nothing",
+        ),
+    ],
+)  # fmt: skip
+def test_what_takes_several_changes_to_be_wrong(
+    changes: dict[str, str], code: str, hint: str
+) -> None:
+    text = GOOD
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+
+    finding, place = only_finding(text)
+
+    assert (finding.code, finding.line, finding.column) == (code, place.line, place.column)
+    assert hint in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("confirm: 3 of 5", "stages: [canary], for: 5h"),
+        ("after: 6h", "after: 31m"),
+        ("unit: ms, window: 5m", "unit: ms, window: 30s"),
+        ("{name: watch, weight: 100%, hold: 2h, against: frozen_baseline}",
+         "{name: full, weight: 100%}"),
+        ("hold: 1h, advance: [candidate.accuracy >= 85%]}",
+         "hold: 1h, against: frozen_baseline, advance: [candidate.accuracy >= baseline.accuracy]}"),
+    ],
+)  # fmt: skip
+def test_what_is_just_right_is_no_error(old: str, new: str) -> None:
+    assert load(edited(old, new)).ok
 
 
 @pytest.mark.parametrize(
