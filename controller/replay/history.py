@@ -55,6 +55,9 @@ def replay_history(
         names = [row[0] for row in connection.execute(f"describe {table}").fetchall()]
         if "ts" not in names:
             raise HistoryError(f"{path}: no column `ts` among: {', '.join(names)}")
+        (timeless,) = connection.execute(f"select count(*) {table} where ts is null").fetchone()
+        if timeless:
+            raise HistoryError(f"{path}: rows without a time in `ts`: {timeless}")
         if any(name.startswith((f"{CANDIDATE}.", f"{BASELINE}.")) for name in names):
             return _measured(loaded, path, connection, table, names, progress)
         if "version" not in names:
@@ -180,7 +183,10 @@ def _rows(connection: Any, table: str, sources: list[str]) -> Iterator[Observed]
 def _observed(row: dict[str, Any], sources: list[str]) -> Observed:
     at = row["ts"]
     if isinstance(at, str):
-        at = datetime.fromisoformat(at)
+        try:
+            at = datetime.fromisoformat(at)
+        except ValueError:
+            raise HistoryError(f"{at!r} in the column `ts` is not a time") from None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     fields = {k: v for k, v in row.items() if v is not None and k not in ("ts", "source")}
     fields["ts"] = at.isoformat()

@@ -3,15 +3,18 @@
 import csv
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from controller.core.compiler import SHARE_TARGET, step_names
 from controller.core.share import Share, from_percent
+from controller.core.state import APPROVAL, HELD, PAUSED, ROLLING_BACK
 from controller.policy import document
+from controller.policy.checks.references import RESERVED
 from controller.policy.document import DocumentError, Node, Scalar, read_document
 from controller.policy.findings import Finding, did_you_mean
 from controller.policy.load import LoadedPolicy, load_text
@@ -194,6 +197,7 @@ class _FileReader:
         own = _items_of(entries.get("series"))
         loaded = _loaded(policy, self._policy_path, tuple(sorted(self._environ.items())))
         ratios = _ratios(loaded)
+        self._states = _states(loaded)
         expectations = tuple(self._expectation(item) for item in _list(entries.get("expect")))
         events = sorted(
             (_happening(item) for item in _list(entries.get("events"))), key=lambda e: e.at
@@ -232,8 +236,6 @@ class _FileReader:
             problems = "; ".join(f"{f.code} {f.message} (line {f.line})" for f in loaded.findings)
             raise _Wrong(node, "S004", f"its policy is not valid: {problems}",
                          f"rollout validate {self._policy_path}")  # fmt: skip
-        from controller.core.compiler import step_names
-
         steps = [name for stage in loaded.policy.stages for name, _ in step_names(stage)]
         if scenario.begin and scenario.begin not in steps:
             raise _Wrong(entries["from"], "S004", f"unknown state {scenario.begin!r}",
@@ -244,6 +246,14 @@ class _FileReader:
             if name not in known:
                 hint = did_you_mean(name, known)
                 raise _Wrong(value, "S004", f"unknown measurement {name!r}", hint)
+        places = {
+            "source": tuple(loaded.policy.sources),
+            "target": (*loaded.policy.publish, SHARE_TARGET),
+        }
+        for what, written in _named(entries):
+            if _text(written) not in places[what]:
+                hint = did_you_mean(_text(written), places[what])
+                raise _Wrong(written, "S004", f"unknown {what} {_text(written)!r}", hint)
 
     def _expectation(self, node: Node) -> Expectation:
         entries = _mapping(
@@ -269,8 +279,34 @@ class _FileReader:
                 begins = _span(entries["after"]) if "after" in entries else timedelta(0)
                 ends = begins + _span(entries["within"])
             case _:
-                own = {}
+                return Expectation(kind, node.line, text, Claims())
+        if not own:
+            hint = f"one or more of: {', '.join(CLAIM_KEYS)}"
+            raise _Wrong(node, "S002", "an expectation that claims nothing always holds", hint)
+        if "state" in own and self._states and _text(own["state"]) not in self._states:
+            hint = did_you_mean(_text(own["state"]), self._states)
+            raise _Wrong(own["state"], "S004", f"unknown state {_text(own['state'])!r}", hint)
         return Expectation(kind, node.line, text, _claims(own), begins, ends)
+
+
+def _named(entries: dict[str, Node]) -> Iterator[tuple[str, Node]]:
+    """Every source and target that observations and events name."""
+    for flow in _list(entries.get("observations")):
+        yield "source", _items_of(flow)["source"]
+    for event in _list(entries.get("events")):
+        for what, value in _items_of(event).items():
+            if what in ("source", "target"):
+                yield what, _items_of(value)["name"]
+
+
+def _states(loaded: LoadedPolicy) -> tuple[str, ...]:
+    """Every state of the policy's machine; none of a policy that is not valid."""
+    if loaded.policy is None:
+        return ()
+    steps = [name for stage in loaded.policy.stages for name, _ in step_names(stage)]
+    sides = [f"{step}.{side}" for step in steps for side in (HELD, PAUSED, APPROVAL)]
+    back = [f"{ROLLING_BACK}.{step}" for step in loaded.policy.rollback.plan]
+    return (*steps, *sides, *back, *sorted(RESERVED))
 
 
 # Parts ------------------------------------------------------------------------------------
@@ -378,7 +414,12 @@ def _piece(node: Node, before: Piece, folder: Path) -> Piece:
         case "ramp":
             inner = _mapping(value, ("from", "to", "over"), "the ramp")
             first, last = (_quantity(_needed(inner, key, value)) for key in ("from", "to"))
-            shape = Ramp(first, last, _span(_needed(inner, "over", value)))
+            over = _needed(inner, "over", value)
+            if _span(over) <= timedelta(0):
+                raise _Wrong(
+                    over, "S003", "a ramp takes some time", "write a `step`, or `over: 1m`"
+                )
+            shape = Ramp(first, last, _span(over))
         case "noise":
             inner = _mapping(value, ("mean", "sd", "seed"), "the noise")
             mean, sd = (_quantity(_needed(inner, key, value)) for key in ("mean", "sd"))
