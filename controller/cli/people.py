@@ -131,7 +131,9 @@ def resume(
     state_dir: StateOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Go on after a pause, with the dwell it had.
+    """Go on after a pause or a hold, with the dwell it had.
+
+    Triggers that asked for it count from the beginning: what still holds will hold it again.
 
     Example: rollout resume ifd-v3
     """

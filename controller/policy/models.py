@@ -302,7 +302,9 @@ class Deadline(Model, frozen=True, kw_only=True):
 
 
 class Approval(Model, frozen=True, kw_only=True):
-    """A person must agree before the stage is left; silence has an answer too."""
+    """A person must agree before the stage is left; silence has an answer too. Asked when all else
+    is met. The agreement is void, and asked for again, if a check fails before the stage is left.
+    `within` counts all the time that the stage has waited for it, however often it was asked."""
 
     by: Annotated[Text, Meta(description="Who is asked: a person or a role")]
     within: Annotated[Duration, Meta(description="Open time for the answer")]
