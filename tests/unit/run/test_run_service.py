@@ -155,6 +155,39 @@ def test_stopping_says_so_and_lets_go(desk: Desk) -> None:
     assert msgspec.json.decode(note)["state"] == "stopped"
 
 
+def test_policies_are_read_before_rounds_begin_to_count(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "signal.yaml").write_text(PUBLISHING)
+    settings = Settings(
+        state_dir=tmp_path, policies=tmp_path / "policies", resolution=timedelta(minutes=1)
+    )
+    seen: list[tuple[bool, int]] = []
+    service = Service(
+        settings,
+        on_round=lambda _: seen.append(
+            (service.ticks.scheduler.running, len(service.store.rollouts()))
+        ),
+    )
+    service.start()
+    try:
+        assert seen[0] == (False, 1)
+    finally:
+        service.stop()
+    assert service.controller.totals.overlapped == 0
+
+
+def test_a_second_controller_on_one_store_names_the_first(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.go(MINUTE)
+    settings = desk.service.settings.model_copy(update={"owner": "other"})
+    other = Service(settings, environment={}, scheduler=SteppedScheduler())
+    with caplog.at_level("INFO"):
+        other.round()
+    other.stop()
+    assert "desk on this store as well: each look is taken by one of us" in caplog.messages
+
+
 def test_the_clock_of_the_rollouts_need_not_be_the_wall_clock(tmp_path: Path) -> None:
     desk_time = [datetime(2031, 7, 1, tzinfo=UTC)]
     with freeze_time(T0):
