@@ -12,7 +12,7 @@ import pytest
 from freezegun import freeze_time
 from support.plans import POLICY, T0
 
-from controller.core.event import Command
+from controller.core.event import Command, Tick
 from controller.core.state import State
 from controller.replay.stepped import SteppedScheduler
 from controller.run.scheduler import Reading
@@ -153,6 +153,19 @@ def test_stopping_says_so_and_lets_go(desk: Desk) -> None:
         ((owner, note),) = store.execute("select owner, note from controllers").fetchall()
     assert owner == "desk"
     assert msgspec.json.decode(note)["state"] == "stopped"
+
+
+def test_what_was_dropped_while_nobody_looked_is_part_of_the_first_look(desk: Desk) -> None:
+    text = PUBLISHING.replace("type: push", "type: push, directory: inbox")
+    desk.policies.joinpath("signal.yaml").write_text(text)
+    desk.policies.joinpath("inbox").mkdir()
+    started(desk)
+    line = b'{"version": "v3", "correct": true, "failed": false, "pnl": 1}\n'
+    desk.policies.joinpath("inbox", "today.jsonl").write_bytes(line * 7)
+    desk.go(timedelta(seconds=40))
+    first = next(e for e in desk.service.store.journal("signal") if isinstance(e.event, Tick))
+    assert isinstance(first.event, Tick)
+    assert first.event.measurements["candidate.accuracy"].samples == 7
 
 
 def test_policies_are_read_before_rounds_begin_to_count(tmp_path: Path) -> None:
