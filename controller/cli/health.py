@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from controller.run.presence import Seen
     from controller.run.settings import Settings
 
 SEEN_LATELY = timedelta(minutes=1)
@@ -68,6 +69,7 @@ def _clock() -> Iterator[Found]:
 
 
 def _store(settings: "Settings") -> Iterator[Found]:
+    from controller.run.presence import controllers
     from controller.run.settings import without_password
     from controller.store import open_store
     from controller.store.base import StoreError
@@ -88,26 +90,31 @@ def _store(settings: "Settings") -> Iterator[Found]:
         yield Found("store", "fail", str(error), "see the words above")
         return
     try:
-        rows, beats = store.rollouts(), store.heartbeats()
-        store.beat("doctor", datetime.now(UTC), "looked")
-        yield Found("store", "ok", f"{shown}: {len(rows)} rollouts, can be written")
-        yield _heartbeat(beats)
+        rows, seen = store.rollouts(), controllers(store)
+        store.beat("doctor", datetime.now(UTC), '{"state":"looking"}')
+        yield Found("store", "ok", f"{shown}: can be written, {_rollouts(len(rows))} in it")
+        yield _controller(seen)
     except StoreError as error:
         yield Found("store", "fail", str(error), "see the words above")
     finally:
         store.close()
 
 
-def _heartbeat(beats: list[tuple[str, datetime, str]]) -> Found:
-    running = [(owner, at) for owner, at, _ in beats if owner != "doctor"]
-    if not running:
+def _rollouts(count: int) -> str:
+    return "1 rollout" if count == 1 else f"{count:,} rollouts"
+
+
+def _controller(seen: "list[Seen]") -> Found:
+    if not seen:
         return Found("controller", "warn", "none has been seen", "start one: rollout run")
-    owner, at = running[0]
-    ago = datetime.now(UTC) - at
-    if ago > SEEN_LATELY:
-        detail = f"{owner} was last seen {at:%Y-%m-%d %H:%M:%S} UTC"
+    now, last = datetime.now(UTC), seen[0]
+    at_work = [other for other in seen if other.is_at_work(now, SEEN_LATELY)]
+    if not at_work:
+        word = "was last seen" if last.running else "stopped"
+        detail = f"{last.owner} {word} {last.at:%Y-%m-%d %H:%M:%S} UTC"
         return Found("controller", "warn", detail, "start one: rollout run")
-    return Found("controller", "ok", f"{owner} was seen {ago.total_seconds():.0f}s ago")
+    words = (f"{one.owner} was seen {(now - one.at).total_seconds():.0f}s ago" for one in at_work)
+    return Found("controller", "ok", "; ".join(words))
 
 
 def _policies(settings: "Settings") -> Iterator[Found]:
@@ -145,10 +152,11 @@ def _sources(policy: Any, path: Path) -> Iterator[Found]:
                 yield Found(what, "warn", str(error), "the rollout would see no data")
         elif model.directory is None:
             yield Found(what, "ok", "observations come in by call")
+        elif (place := path.parent / model.directory).is_dir():
+            yield Found(what, "ok", f"watches {place}, which is there")
         else:
-            place = path.parent / model.directory
-            there = "is there" if place.is_dir() else "is made when the rollout starts"
-            yield Found(what, "ok", f"watches {place}, which {there}")
+            yield Found(what, "warn", f"there is no directory {place}",
+                        "make it, and drop *.jsonl files into it")  # fmt: skip
 
 
 def _targets(policy: Any, path: Path, state_dir: Path) -> Iterator[Found]:

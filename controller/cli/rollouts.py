@@ -1,7 +1,6 @@
 """Looking at rollouts: status, explain, audit."""
 
 import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,6 +28,7 @@ from controller.cli.people import NameArgument
 if TYPE_CHECKING:
     from controller.cli.render.status import View
     from controller.run.plans import Plans
+    from controller.run.presence import Seen
     from controller.store.base import Entry, Rollout, Store
 
 MOVES_SHOWN = 6
@@ -117,15 +117,16 @@ def _picture(views: list["View"], *, one: bool) -> Any:
 
 
 def _views(store: "Store", plans: "Plans", name: str | None) -> list["View"]:
+    from controller.run.presence import controllers
+
     rows = store.rollouts()
-    beats = store.heartbeats()
-    beat = beats[0][1] if beats else None
+    seen = next(iter(controllers(store)), None)
     return [
-        _view(store, plans, row, beat) for row in rows if name is None or row.state.rollout == name
+        _view(store, plans, row, seen) for row in rows if name is None or row.state.rollout == name
     ]
 
 
-def _view(store: "Store", plans: "Plans", row: "Rollout", beat: datetime | None) -> "View":
+def _view(store: "Store", plans: "Plans", row: "Rollout", seen: "Seen | None") -> "View":
     from controller.cli.render.status import View, stale_after
     from controller.run.recall import NothingThere, recall
 
@@ -154,7 +155,7 @@ def _view(store: "Store", plans: "Plans", row: "Rollout", beat: datetime | None)
         looked_at=looked_at,
         history=tuple(_moves(store, state.rollout)),
         waiting=tuple(store.outbox(state.rollout)),
-        heartbeat=beat,
+        controller=seen,
         warnings=tuple(warnings),
     )
 
@@ -207,7 +208,8 @@ def _as_data(view: "View") -> dict[str, Any]:
             {"effect": d.effect, "attempts": d.attempts, "error": d.last_error}
             for d in view.waiting
         ],
-        "controller_seen": view.heartbeat,
+        "controller_seen": view.controller.at if view.controller else None,
+        "controller_running": view.controller is not None and view.controller.running,
         "warnings": view.warnings,
     }
 

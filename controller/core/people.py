@@ -80,7 +80,10 @@ def _refusal(plan: Plan, state: State, event: Command, now: datetime) -> str:
             remedy = {PAUSED: ": resume first", HELD: ": resume first", APPROVAL: ": approve it"}
             return f"cannot advance from {state.name}{remedy.get(side, '')}"
     elif name not in plan.machine.triggers(state.name):
-        can = ", ".join(t for t in plan.machine.triggers(state.name) if t in _PEOPLE) or "wait"
+        able = [t for t in plan.machine.triggers(state.name) if t in _PEOPLE]
+        if live and "." not in state.name:
+            able.append("advance")
+        can = ", ".join(able) or "wait"
         until = ""
         if state.name == COOLDOWN and state.step_since:
             until = f" until {state.step_since + plan.rollback.cooldown:%Y-%m-%d %H:%M:%S} UTC"

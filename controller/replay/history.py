@@ -30,6 +30,10 @@ READERS = {
     ".json": "read_json",
 }
 PAGE = 10_000
+WANTED = (
+    "a history has `ts`, the time of each row, and beside it either `version` and the fields of "
+    "observations, or measurements in columns like candidate.METRIC"
+)
 
 
 class HistoryError(Exception):
@@ -54,7 +58,7 @@ def replay_history(
     with _opened(path) as (connection, table):
         names = [row[0] for row in connection.execute(f"describe {table}").fetchall()]
         if "ts" not in names:
-            raise HistoryError(f"{path}: no column `ts` among: {', '.join(names)}")
+            raise HistoryError(f"{path}: no column `ts` among: {', '.join(names)}; {WANTED}")
         (timeless,) = connection.execute(f"select count(*) {table} where ts is null").fetchone()
         if timeless:
             raise HistoryError(f"{path}: rows without a time in `ts`: {timeless}")

@@ -166,23 +166,31 @@ def _activated(timeline: Timeline) -> dict[str, str]:
 
 def tick_until(run: Run, until: timedelta, *, inclusive: bool) -> None:
     """Every tick that is due before `until` (or at it)."""
-    grid = resolution(run.scenario, run.plan)
-    while run.due is not None:
-        round_at = EPOCH + -((EPOCH - run.due) // grid) * grid
-        at = max(round_at - run.clock.start - run.clock.shift, run.clock.elapsed)
-        at = max(at, run.down_until)
-        if at > until or (at == until and not inclusive):
-            return
+    while (at := _next_round(run)) is not None and (at < until or (inclusive and at == until)):
         run.clock.elapsed = at
         now = run.clock.now
-        found = collect(run.plan, run.state, run.feed.sources(), now)
         crashes = run.crash_at is not None and at >= run.crash_at
+        if not crashes:
+            _deliver_waiting(run)
+            if _next_round(run) is None:
+                return
+        found = collect(run.plan, run.state, run.feed.sources(), now)
         settle(run, Tick(found), deliver=not crashes)
         if crashes:
             run.crash_at = None
             _restart(run)
             continue
         _deliver_waiting(run)
+
+
+def _next_round(run: Run) -> timedelta | None:
+    """When the next round that finds it due begins; None when nothing is due any more."""
+    if run.due is None:
+        return None
+    grid = resolution(run.scenario, run.plan)
+    round_at = EPOCH + -((EPOCH - run.due) // grid) * grid
+    at = max(round_at - run.clock.start - run.clock.shift, run.clock.elapsed)
+    return max(at, run.down_until)
 
 
 def take(run: Run, thing: Happening | Flow) -> None:

@@ -134,6 +134,10 @@ class Opened:
                     rollout=state.rollout,
                 )
             )
+        for source in sources.values():
+            if isinstance(source, DirectorySource):
+                # What was dropped while nobody looked is part of the first look.
+                self._poll(state.rollout, source, now)
         slow = any(not isinstance(model, PushModel) for model in models.values())
         return _Open(state.policy, sources, slow)
 

@@ -38,6 +38,7 @@ from controller.run.alarms import Alarms
 from controller.run.collect import collect
 from controller.run.dispatch import Dispatcher
 from controller.run.plans import Plans
+from controller.run.presence import Doing, controllers
 from controller.run.unit import handle
 from controller.sources.base import Source
 from controller.store.base import Commit, Rollout, Store, StoreError
@@ -148,8 +149,12 @@ class Controller:
 
     def begin(self, now: datetime) -> None:
         """Before the first round: if somebody wrote here at a later time, the clock went back
-        while nobody was watching."""
+        while nobody was watching. Others who are at work here are named."""
         newest = max((at for _, at, _ in self._store.heartbeats()), default=now)
+        seen = controllers(self._store)
+        others = [other.owner for other in seen if other.is_at_work(now, self._lease)]
+        if others:
+            log.info("%s on this store as well: each look is taken by one of us", ", ".join(others))
         if newest - now > self._late_after:
             self.clock_stepped(now - newest, now)
 
@@ -160,6 +165,9 @@ class Controller:
         with self._one_round, no_garbage_collection():
             self._alarms.retry()
             report = TickReport(now)
+            # What a crash left behind goes out before slow sources are asked (rule 7), and a step
+            # that is acknowledged now is not overdue.
+            self._carry_out(now, report)
             heard = self._connections.poll(now)
             rows = self._due(now, report)
             for looks in self._looks(rows, now):
@@ -379,7 +387,7 @@ class Controller:
         if report.due or last is None or not last <= now < last + BEAT_EVERY:
             self._beat("running", now)
 
-    def _beat(self, state: str, now: datetime) -> None:
+    def _beat(self, state: Doing, now: datetime) -> None:
         note = msgspec.json.encode({"state": state, **asdict(self.totals)}).decode()
         self._store.beat(self.owner, now, note)
         self._last_beat = now

@@ -166,7 +166,10 @@ class Dispatcher:
             if not isinstance(delivery.effect, Alert) and not row.awaits(delivery.effect.key):
                 return Answer(delivery, True, OUTDATED)
             target = self._target_of(row.state, delivery.effect, now)
-            return Answer(delivery, True, target.deliver(delivery.effect))
+            answer = Answer(delivery, True, target.deliver(delivery.effect))
+            if isinstance(delivery.effect, Alert):
+                log.info("%s", _words(delivery.effect))
+            return answer
         except StoreError:
             raise
         except EffectError as error:
@@ -207,7 +210,8 @@ class Dispatcher:
             self._failing[place] = (effect.key, retry_at)
         level = logging.ERROR if isinstance(effect, Alert) else logging.WARNING
         tries = delivery.attempts + 1
-        log.log(level, "%s not delivered (%d): %s%s", effect.key, tries, trouble, _words(effect))
+        said = f" | {_words(effect)}" if isinstance(effect, Alert) else ""
+        log.log(level, "%s not delivered (%d): %s%s", effect.key, tries, trouble, said)
         return retry_at
 
     def _acknowledge(self, answers: list[Answer], rows: "_Rows", now: datetime) -> dict[str, str]:
@@ -300,9 +304,7 @@ def _urgency(group: list[Delivery]) -> int:
     return 3 if isinstance(effects[0], Alert) else 2
 
 
-def _words(effect: Effect) -> str:
-    """An alert that cannot be written is said here, so that somebody hears it."""
-    if not isinstance(effect, Alert):
-        return ""
-    reasons = "; ".join(effect.reasons)
-    return f" | {effect.severity.word} alert: {effect.title}" + (f" ({reasons})" if reasons else "")
+def _words(alert: Alert) -> str:
+    """An alert as the program's own log says it, so that somebody hears it there too."""
+    reasons = "; ".join(alert.reasons)
+    return f"{alert.severity.word} alert: {alert.title}" + (f" ({reasons})" if reasons else "")

@@ -85,16 +85,19 @@ class TickScheduler:
         read: Callable[[], Reading] = read_clocks,
     ) -> None:
         self.scheduler = scheduler if scheduler is not None else _background()
+        self._job = job
         self._on_overlap = on_overlap
         self._on_error = on_error
         self._on_clock_step = on_clock_step
         self._read = read
         self._last = read()
+        self._resolution = resolution
+        self._began = self._last.monotonic
         self._stop = Event()
         self._watch: Thread | None = None
         self.scheduler.add_listener(self._listen, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR)
         self.scheduler.add_job(
-            job, Every(resolution), id=JOB, name=JOB,
+            self._round, Every(resolution), id=JOB, name=JOB,
             misfire_grace_time=None, coalesce=True, max_instances=1,
         )  # fmt: skip
 
@@ -129,6 +132,10 @@ class TickScheduler:
             self.wake()
         return step
 
+    def _round(self) -> None:
+        self._began = self._read().monotonic
+        self._job()
+
     def _watch_clock(self) -> None:
         while not self._stop.wait(WATCH_EVERY.total_seconds()):
             self.check_clock()
@@ -136,9 +143,11 @@ class TickScheduler:
     def _listen(self, event: JobEvent) -> None:
         if event.code == EVENT_JOB_ERROR:
             self._on_error(event.exception)
-        else:
+        elif self._read().monotonic - self._began > self._resolution.total_seconds() / 2:
             log.warning("round skipped: the last one has not finished")
             self._on_overlap()
+        else:
+            log.debug("round skipped: one that was asked for has only just begun")
 
 
 def _background() -> BackgroundScheduler:

@@ -104,11 +104,12 @@ class Service:
             len(self.store.rollouts()),
             self.settings.resolution.total_seconds(),
         )
+        if not self._stepped:
+            self.round()  # reads every policy, which takes its time; then rounds begin to count
         self.ticks.start(watch=not self._stepped)
         if not self._stepped:
             self._watch = PolicyWatch(self.settings.policies, self.ticks.wake)
             self._watch.start()
-            self.ticks.wake()
 
     def stop(self) -> None:
         """Let the running round finish, then let go of everything."""

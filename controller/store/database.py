@@ -32,21 +32,30 @@ class Database:
     """Transactions on one database. `write` takes the write lock at once, so what a transaction
     has read still holds when it writes. Whatever the database cannot do is a StoreError."""
 
-    def __init__(self, engine: Engine, where: str, directory: Path | None) -> None:
-        """`directory`: where its file is; None without one."""
+    def __init__(self, engine: Engine, where: str, file: Path | None) -> None:
+        """`file`: where it is kept; None without one."""
         self.engine = engine
         self.where = where
-        self.directory = directory
+        self.directory = file.parent if file is not None else None
+        self._file = file
+        self._opened: tuple[int, int] | None = None
+
+    def is_open(self) -> None:
+        """The file that is there now is the one to stay with."""
+        if self._file is not None:
+            self._opened = _identity(self._file)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view."""
+        self._must_be_there()
         with self.errors(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """All or nothing, durable on leaving."""
+        self._must_be_there()
         with self.errors(), self.engine.connect() as connection:
             connection.execution_options(**{_WRITES: True})
             with connection.begin():
@@ -69,6 +78,24 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()
+
+    def _must_be_there(self) -> None:
+        """An open file can be removed or replaced, and SQLite goes on with what nobody will ever
+        find again."""
+        if self._file is not None and self._opened != _identity(self._file):
+            raise StoreError(
+                f"{self.where}: the file was removed or replaced while it was in use; nothing more "
+                "is written to it: put it back, or start this program again with what is there now"
+            )
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Of a file, whatever its name; None if there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Bulk:
@@ -119,11 +146,12 @@ def open_database(url: URL, *, create: bool) -> Database:
     engine = create_engine(url, poolclass=QueuePool, connect_args=arguments, **pool)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    directory = None if no_file else Path(str(url.database)).absolute().parent
-    database = Database(engine, where, directory)
+    file = None if no_file else Path(str(url.database)).absolute()
+    database = Database(engine, where, file)
     try:
         with database.errors(), engine.connect() as connection:
             _use_write_ahead_log(connection, patience)
+        database.is_open()
     except StoreError:
         database.close()
         raise

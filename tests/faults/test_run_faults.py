@@ -12,6 +12,7 @@ from support.running import Recorder, Shop
 from controller.core.effect import Effect, SetShare
 from controller.core.event import Acknowledgement, Tick
 from controller.core.measurement import Measurement
+from controller.sources.base import Request
 from controller.store.base import Commit, StoreError
 
 LEASE = timedelta(seconds=15)
@@ -87,6 +88,27 @@ def test_a_rollback_is_finished_by_the_next_controller(
     assert moves == ["start", "tick", "rollback", "acknowledge", "acknowledge"]
     keys = [effect.key for effect in two.wires.recorder.taken]
     assert len(keys) == len(set(keys))
+
+
+def test_what_a_dead_controller_left_to_deliver_goes_out_before_a_source_is_asked(
+    shops: Callable[[str], Shop],
+) -> None:
+    one = shops("one")
+    one.register()
+    one.command("start")
+    one.ticks(timedelta(minutes=11))
+    one.decide_only("rollback")
+    two = shops("two")
+    measure, seen = two.wires.source.measure, list[int]()
+
+    def measuring(requests: Sequence[Request]) -> list[Measurement]:
+        seen.append(two.wires.recorder.shares[-1])
+        return measure(requests)
+
+    two.wires.source.measure = measuring  # type: ignore[method-assign]
+    two.tick(timedelta(hours=1))
+    assert seen == [0]
+    assert two.state().failed_steps == (), "its target answered as soon as it was asked"
 
 
 def kill_at(shop: Shop, monkeypatch: pytest.MonkeyPatch, point: str) -> None:

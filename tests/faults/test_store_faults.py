@@ -342,3 +342,18 @@ def test_half_a_commit_in_the_log_is_as_if_it_never_was(path: Path, tmp_path: Pa
         with open_store(str(copy / "store.db")) as found:
             assert _snapshot(found) == before
             assert verify(found, "r").whole
+
+
+def test_a_file_that_is_removed_or_replaced_while_it_is_in_use_is_not_written_any_more(
+    path: Path, store: SqlStore, tmp_path: Path
+) -> None:
+    state = created(store)
+    path.rename(tmp_path / "elsewhere.db")
+    for call in (store.rollouts, lambda: store.commit([commit(state)])):
+        with pytest.raises(StoreError, match=r"removed or replaced while it was in use.*put it"):
+            call()
+    path.write_bytes(b"")
+    with pytest.raises(StoreError, match="removed or replaced"):
+        store.rollouts()
+    (tmp_path / "elsewhere.db").replace(path)
+    assert [row.state.seq for row in store.rollouts()] == [0], "it is back, and nothing is lost"

@@ -171,9 +171,8 @@ def test_after_sigkill_the_next_one_continues_with_stage_and_dwell(desk: Desk) -
     gapless(desk.entries())
 
 
-@pytest.mark.parametrize("point", serve.KILL_POINTS)
-def test_a_rollback_that_was_cut_short_by_sigkill_is_finished(desk: Desk, point: str) -> None:
-    process = desk.start(point)
+def test_a_rollback_that_was_cut_short_by_sigkill_is_finished(desk: Desk) -> None:
+    process = desk.start(serve.BEFORE_DELIVERY)
     in_canary(desk, process)
     desk.command("rollback")
     assert process.wait(PATIENCE_S) == -signal.SIGKILL
@@ -187,22 +186,6 @@ def test_a_rollback_that_was_cut_short_by_sigkill_is_finished(desk: Desk, point:
     gapless(desk.entries())
     alerts = (desk.place / ".rollout" / "alerts.jsonl").read_text()
     assert alerts.count('"rollback"') == 1
-
-
-def test_a_loss_that_a_killed_process_had_seen_is_seen_by_the_next(desk: Desk) -> None:
-    process = desk.start(serve.BEFORE_DECISION)
-    in_canary(desk, process)
-    with desk.policies.joinpath("incoming", "today.jsonl").open("a") as incoming:
-        incoming.write('{"version": "v3", "pnl": -50000}\n')
-    assert process.wait(PATIENCE_S) == -signal.SIGKILL
-    assert (desk.state().name, desk.share()) == ("canary", 5000)
-
-    again = desk.start()
-    desk.until(lambda: desk.state().name == "cooldown", again)
-    assert desk.share() == 0
-    turned = next(entry for entry in desk.entries() if entry.state and entry.state.epoch == 2)
-    assert any("loss" in reason for reason in turned.reasons)
-    gapless(desk.entries())
 
 
 def test_two_processes_on_one_store_take_turns(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from controller.core.decision import Explanation
 from controller.core.plan import Plan
 from controller.core.share import percent_text
 from controller.core.state import COMPLETED, PENDING, State, stage_step
+from controller.run.presence import Seen
 from controller.store.base import Delivery
 
 GOOD, BAD, BUSY = "green", "red", "cyan"
@@ -42,7 +43,7 @@ class View:
     looked_at: datetime | None = None
     history: tuple[Happened, ...] = ()
     waiting: tuple[Delivery, ...] = ()
-    heartbeat: datetime | None = None
+    controller: Seen | None = None
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -102,13 +103,16 @@ def _header(view: View, *, local: bool) -> RenderableType:
         Text(f"{words.bar(state.share / 100_000)} {percent_text(state.share)}"),
     )
     since = words.moment(state.step_since, local=local) if state.step_since else "not started"
-    beat = (
-        f"controller seen {span(milliseconds(view.now - view.heartbeat))} ago"
-        if view.heartbeat
-        else "no controller has been seen"
-    )
-    line = f"since {since} · epoch {state.epoch} · decision {state.seq} · {beat}"
+    line = f"since {since} · epoch {state.epoch} · decision {state.seq} · {_controller(view)}"
     return Group(table, Text(line, style="dim"))
+
+
+def _controller(view: View) -> str:
+    """Who looks after it."""
+    if view.controller is None:
+        return "no controller has been seen"
+    word = "seen" if view.controller.running else "stopped"
+    return f"controller {word} {span(milliseconds(view.now - view.controller.at))} ago"
 
 
 def _tree(view: View) -> RenderableType:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from controller.core.assess import span
 from controller.core.decision import Progress, RuleResult, Term
 from controller.core.measurement import Outcome
+from controller.policy.units import UNITS
 
 OUTCOME_STYLE = {
     Outcome.PASS: "green",
@@ -15,12 +16,17 @@ OUTCOME_STYLE = {
     Outcome.FAIL: "red",
 }
 BAR_WIDTH = 20
+LONG = {name: round(UNITS[name].factor * 1000) for name in ("m", "h", "d", "w")}
+"""Units of time that people split into smaller ones, in milliseconds."""
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """`88%`, `2,001 ms`, `0.013`; a dash for none. Written out down to a millionth."""
+    """`88%`, `2,001 ms`, `1h 30m`, `0.013`; a dash for none. Written out down to a millionth."""
     if value is None:
         return "-"
+    if unit in LONG:
+        written = span(round(abs(value) * LONG[unit]))
+        return f"-{written}" if value < 0 else written
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     if "e" in text and abs(value) >= 1e-6:
         text = f"{Decimal(text):f}"

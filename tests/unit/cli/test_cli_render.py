@@ -26,6 +26,11 @@ from controller.core.share import Share
         (-0.00001368, "", "-0.00001368"),
         (4e-17, "", "4e-17"),
         (1_234_567.0, "", "1,234,567"),
+        (0.2552, "m", "15s"),
+        (-0.5, "h", "-30m"),
+        (90.0, "m", "1h 30m"),
+        (0.0, "m", "0s"),
+        (2.5, "s", "2.5 s"),
     ],
 )
 def test_a_number_is_written_as_people_read_it(value: float | None, unit: str, shown: str) -> None:

@@ -30,6 +30,25 @@ def shares(driver: Driver) -> list[tuple[int, int]]:
     return [(e.share, e.epoch) for e in last.effects if isinstance(e, SetShare)]
 
 
+@pytest.mark.parametrize(
+    ("state", "possible"),
+    [
+        ("canary", "rollback, pause, advance"),
+        ("canary.paused", "rollback, resume"),
+        ("pending", "start"),
+    ],
+)
+def test_a_refusal_names_everything_that_a_person_can_do_instead(state: str, possible: str) -> None:
+    driver = Driver(plan_of())
+    if state != "pending":
+        driver.to("canary")
+    if state.endswith(".paused"):
+        driver.command("pause")
+    assert driver.state.name == state
+    refused = driver.command("approve").refused
+    assert refused == f"approve is not possible in {state}; possible: {possible}"
+
+
 # Approval ---------------------------------------------------------------------------------
 
 

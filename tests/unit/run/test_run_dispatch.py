@@ -52,6 +52,16 @@ def test_what_a_target_answers_is_journaled_and_the_outbox_is_empty(shop: Shop) 
     assert shop.store.outbox("signal") == []
 
 
+def test_what_people_are_told_is_in_the_programs_log_too(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        shop.command("start")
+        shop.command("rollback", reason="drill")
+    assert "low alert: signal is in shadow at 0% (start by kim)" in caplog.messages
+    assert "high alert: signal goes back to v1 (rollback by kim: drill)" in caplog.messages
+
+
 def test_a_target_out_of_reach_does_not_keep_the_others(shop: Shop) -> None:
     shop.wires.recorder.down.add("far")
     shop.command("start")

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import pytest
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,3 +162,18 @@ def test_a_round_that_outlasts_the_interval_is_not_run_twice_at_once() -> None:
     assert overlapped.wait(30)
     ticks.stop()
     assert not running
+
+
+def test_a_round_that_was_asked_for_just_before_one_is_due_is_no_overlap() -> None:
+    """In real threads, with a monotonic clock that stands still: the round has only just begun."""
+    skipped, overlapped = Event(), list[int]()
+    ticks = TickScheduler(
+        lambda: skipped.wait(30), timedelta(milliseconds=20),
+        on_overlap=lambda: overlapped.append(1), on_error=lambda error: pytest.fail(str(error)),
+        on_clock_step=lambda step: None, read=Clocks().read,
+    )  # fmt: skip
+    ticks.scheduler.add_listener(lambda event: skipped.set(), EVENT_JOB_MAX_INSTANCES)
+    ticks.start(watch=False)
+    assert skipped.wait(30)
+    ticks.stop()
+    assert overlapped == []

@@ -12,7 +12,7 @@ import pytest
 from freezegun import freeze_time
 from support.plans import POLICY, T0
 
-from controller.core.event import Command
+from controller.core.event import Command, Tick
 from controller.core.state import State
 from controller.replay.stepped import SteppedScheduler
 from controller.run.scheduler import Reading
@@ -153,6 +153,52 @@ def test_stopping_says_so_and_lets_go(desk: Desk) -> None:
         ((owner, note),) = store.execute("select owner, note from controllers").fetchall()
     assert owner == "desk"
     assert msgspec.json.decode(note)["state"] == "stopped"
+
+
+def test_what_was_dropped_while_nobody_looked_is_part_of_the_first_look(desk: Desk) -> None:
+    text = PUBLISHING.replace("type: push", "type: push, directory: inbox")
+    desk.policies.joinpath("signal.yaml").write_text(text)
+    desk.policies.joinpath("inbox").mkdir()
+    started(desk)
+    line = b'{"version": "v3", "correct": true, "failed": false, "pnl": 1}\n'
+    desk.policies.joinpath("inbox", "today.jsonl").write_bytes(line * 7)
+    desk.go(timedelta(seconds=40))
+    first = next(e for e in desk.service.store.journal("signal") if isinstance(e.event, Tick))
+    assert isinstance(first.event, Tick)
+    assert first.event.measurements["candidate.accuracy"].samples == 7
+
+
+def test_policies_are_read_before_rounds_begin_to_count(tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "signal.yaml").write_text(PUBLISHING)
+    settings = Settings(
+        state_dir=tmp_path, policies=tmp_path / "policies", resolution=timedelta(minutes=1)
+    )
+    seen: list[tuple[bool, int]] = []
+    service = Service(
+        settings,
+        on_round=lambda _: seen.append(
+            (service.ticks.scheduler.running, len(service.store.rollouts()))
+        ),
+    )
+    service.start()
+    try:
+        assert seen[0] == (False, 1)
+    finally:
+        service.stop()
+    assert service.controller.totals.overlapped == 0
+
+
+def test_a_second_controller_on_one_store_names_the_first(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.go(MINUTE)
+    settings = desk.service.settings.model_copy(update={"owner": "other"})
+    other = Service(settings, environment={}, scheduler=SteppedScheduler())
+    with caplog.at_level("INFO"):
+        other.round()
+    other.stop()
+    assert "desk on this store as well: each look is taken by one of us" in caplog.messages
 
 
 def test_the_clock_of_the_rollouts_need_not_be_the_wall_clock(tmp_path: Path) -> None:
