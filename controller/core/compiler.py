@@ -9,24 +9,38 @@ from itertools import pairwise
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.effect import Severity
 from controller.core.machine import RolloutMachine
-from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE
+from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE, Outcome
 from controller.core.plan import (
+    HOLD,
     ApprovalPlan,
     Check,
+    Clear,
     Confirm,
+    Counting,
     FreezeWindow,
     MetricPlan,
     Plan,
     RollbackPlan,
     Step,
     TriggerPlan,
+    Unmeasured,
     VersionPlan,
 )
 from controller.core.rules import RuleCompiler
 from controller.core.share import NONE, Share, from_percent, percent_text
 from controller.policy.aggregation import default_min_samples, is_statistical
-from controller.policy.expression import Condition, references
-from controller.policy.models import Approval, Lock, Metric, Policy, Rollback, Stage, Trigger
+from controller.policy.checks.context import reads_dry_run, unmeasured
+from controller.policy.expression import Condition, Guard, references
+from controller.policy.models import (
+    Approval,
+    Lock,
+    Metric,
+    Policy,
+    Rollback,
+    Stage,
+    Trigger,
+    Unknown,
+)
 from controller.policy.units import metric_unit
 
 SHARE_TARGET = "share"
@@ -42,22 +56,22 @@ _THEN = {"low": "alert", "medium": "hold", "high": "rollback", "critical": "roll
 def compile_plan(
     policy: Policy,
     gates: Mapping[str, tuple[Condition, ...]],
-    guards: Mapping[str, Condition],
+    guards: Mapping[str, Guard],
     digest: str,
     calendar: Calendar,
 ) -> Plan:
     """`gates` by stage name and `guards` by trigger name are the parsed conditions."""
     metrics = {name: _metric(name, metric) for name, metric in policy.metrics.items()}
-    steps = tuple(_steps(policy.stages, gates, RuleCompiler(metrics)))
+    steps = tuple(_steps(policy, gates, RuleCompiler(metrics)))
     unsampled = _without_samples(metrics, policy.metrics)
     triggers = tuple(
-        _trigger(trigger, guards[trigger.name], metrics, unsampled, policy.stages)
+        _trigger(trigger, guards[trigger.name], metrics, unsampled, policy)
         for trigger in policy.triggers
     )
     shares, configs = _targets(policy)
     rollback = _rollback(policy.rollback, steps, has_configs=bool(configs))
     read = {key for conditions in gates.values() for c in conditions for key in references(c)}
-    read.update(key for condition in guards.values() for key in references(condition))
+    read.update(key for guard in guards.values() for key in references(guard.when))
     compared = {key.partition(".")[2] for key in read if key.startswith(f"{DIFFERENCE}.")}
     read.update(f"{side}.{metric}" for metric in compared for side in (CANDIDATE, BASELINE))
     return Plan(
@@ -107,19 +121,21 @@ def stage_deadline(stage: Stage) -> timedelta:
 
 
 def _steps(
-    stages: tuple[Stage, ...],
+    policy: Policy,
     gates: Mapping[str, tuple[Condition, ...]],
     rules: RuleCompiler,
 ) -> Iterator[Step]:
-    for stage in stages:
+    for stage in policy.stages:
         checks = tuple(
             Check(
                 name=f"{stage.name}[{index}]",
-                rule=text,
+                rule=check.check,
                 evaluate=rules.compile(condition),
                 limit=rules.limit(condition),
+                counting=_counting(check.confirm, None, check.unknown),
+                dry_run=reads_dry_run(condition, policy),
             )
-            for index, (text, condition) in enumerate(
+            for index, (check, condition) in enumerate(
                 zip(stage.advance, gates.get(stage.name, ()), strict=True)
             )
         )
@@ -136,6 +152,7 @@ def _steps(
                 approval=approval,
                 frozen_baseline=stage.against == "frozen_baseline",
                 checks=checks,
+                counted=tuple(check for check in checks if check.counting.remembers),
             )
 
 
@@ -145,15 +162,15 @@ def _approval(approval: Approval) -> ApprovalPlan:
 
 def _trigger(
     trigger: Trigger,
-    condition: Condition,
+    guard: Guard,
     metrics: Mapping[str, MetricPlan],
     unsampled: Mapping[str, MetricPlan],
-    stages: tuple[Stage, ...],
+    policy: Policy,
 ) -> TriggerPlan:
-    confirm = _confirm(trigger.confirm)
+    condition = guard.when
     keys = tuple(dict.fromkeys(references(condition)))
-    for_ms = milliseconds(trigger.for_) if trigger.for_ else 0
-    hard = trigger.severity == "critical" and confirm.k == 1 and for_ms == 0
+    counting = _counting(trigger.confirm, trigger.for_, trigger.unknown)
+    hard = trigger.severity == "critical" and counting.confirm.k == 1 and not counting.for_ms
     rules = RuleCompiler(
         unsampled if hard else metrics, min_samples=trigger.min_samples, guards=True
     )
@@ -166,11 +183,12 @@ def _trigger(
         limit=rules.limit(condition),
         severity=Severity[trigger.severity.upper()],
         then=then,  # type: ignore[arg-type]
-        confirm=confirm,
-        for_ms=for_ms,
+        counting=counting,
+        clear=_clear(trigger, guard, rules),
         escalate_ms=milliseconds(trigger.escalate_after) if trigger.escalate_after else None,
         hard=hard,
-        stages=frozenset(trigger.stages or (stage.name for stage in stages)),
+        dry_run=reads_dry_run(condition, policy),
+        stages=frozenset(trigger.stages or (stage.name for stage in policy.stages)),
         about_candidate=any(key.startswith((f"{CANDIDATE}.", f"{DIFFERENCE}.")) for key in keys),
         references=keys,
     )
@@ -182,6 +200,27 @@ def _applies(trigger: TriggerPlan, step: Step) -> bool:
     if step.stage not in trigger.stages:
         return False
     return not trigger.about_candidate or step.mirror or step.share != NONE
+
+
+def _clear(trigger: Trigger, guard: Guard, rules: RuleCompiler) -> Clear | None:
+    if trigger.clear is None or guard.clear is None:
+        return None
+    return Clear(trigger.clear, rules.compile(guard.clear), rules.limit(guard.clear))
+
+
+def _counting(confirm: str | None, for_: timedelta | None, unknown: Unknown | None) -> Counting:
+    means = {
+        Outcome(outcome): Unmeasured(
+            said.meanwhile, milliseconds(said.fail_after) if said.fail_after is not None else None
+        )
+        for outcome, said in unmeasured(unknown)
+    }
+    means = {outcome: said for outcome, said in means.items() if said != HOLD}
+    may_fail = any(each.fail_ms is not None for each in means.values())
+    often = _confirm(confirm)
+    for_ms = milliseconds(for_) if for_ else 0
+    remembers = often != Confirm(1, 1) or for_ms > 0 or may_fail
+    return Counting(often, for_ms, means, may_fail, remembers)
 
 
 def _confirm(text: str | None) -> Confirm:

@@ -29,7 +29,8 @@ class Term(Struct, frozen=True, omit_defaults=True):
 
 class RuleResult(Struct, frozen=True, omit_defaults=True):
     """A check or trigger at one tick. For a trigger `fail` means its condition holds; `firing`
-    that it is confirmed; `count` what its counter says (`2 of 3 in 5`, `1m of 5m`)."""
+    that it is confirmed, or was not measured for too long; `count` is what its counter says (`2 of
+    3 in 5`, `1m of 5m`, `ignored`); `dry_run` that it neither acts nor stands in the way."""
 
     name: str
     rule: str
@@ -38,6 +39,7 @@ class RuleResult(Struct, frozen=True, omit_defaults=True):
     firing: bool = False
     count: str = ""
     severity: str = ""
+    dry_run: bool = False
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
@@ -50,7 +52,8 @@ class Progress(Struct, frozen=True, omit_defaults=True):
 
 
 class Explanation(Struct, frozen=True, omit_defaults=True):
-    """Why: rules with values, limits, samples and distance; clocks; what blocks the advance."""
+    """Why: rules with values, limits, samples and distance; clocks; what blocks the advance; what
+    triggers on a dry run `would_have` done since the start."""
 
     state: str
     share: Share
@@ -60,6 +63,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     triggers: tuple[RuleResult, ...] = ()
     clocks: tuple[Progress, ...] = ()
     blockers: tuple[str, ...] = ()
+    would_have: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -3,7 +3,9 @@
 Effects are data with a key of their own; the store commits them with the state.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -29,6 +31,7 @@ from controller.core.state import (
     State,
 )
 
+Kept = TypeVar("Kept")
 MOST_ROLLBACKS = 100
 """Times of rollbacks remembered; more than any lock asks for."""
 
@@ -154,6 +157,7 @@ def _enter_live(
         asked_ms=0,
         approved_by=(),
         told_to_advance="",
+        counters=of_triggers(plan, state.counters),
     )
     if starts:
         state = replace(
@@ -165,6 +169,7 @@ def _enter_live(
             failed_steps=(),
             overdue=(),
             frozen={},
+            would_have={},
         )
     keys = effects.share(plan, state, mirror=step.mirror) if share_changes or anew else ()
     if step.stage == WATCH or anew:
@@ -177,6 +182,13 @@ def _enter_live(
     )
     replaced = share_changes or anew
     return replace(state, unacknowledged=keys if replaced else state.unacknowledged + keys)
+
+
+def of_triggers(plan: Plan, kept: Mapping[str, Kept]) -> dict[str, Kept]:
+    """Of what is kept by the names of rules, that of the plan's triggers: a check is counted
+    afresh in each step."""
+    names = {trigger.name for trigger in plan.triggers}
+    return {name: value for name, value in kept.items() if name in names}
 
 
 def stay(plan: Plan, state: State, effects: Effects) -> State:

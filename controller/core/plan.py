@@ -54,6 +54,38 @@ class Confirm:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """What an outcome that is no measurement means: `meanwhile`, and that it is a failure after
+    `fail_ms` of open time without a measurement (None: never)."""
+
+    meanwhile: Literal["hold", "ignore", "reset"] = "hold"
+    fail_ms: int | None = None
+
+
+HOLD = Unmeasured()
+"""What it means where the policy says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How a rule counts (`core.counting`): how often and for how long its condition must hold,
+    and what outcomes mean that are no measurement, where that is not `HOLD`. `remembers`: whether
+    there is anything that a look must leave to the next."""
+
+    confirm: Confirm
+    for_ms: int
+    unknown: Mapping[Outcome, Unmeasured]
+    may_fail_unmeasured: bool
+    remembers: bool
+
+    def means(self, holds: Outcome) -> Unmeasured | None:
+        """What an outcome means that is no measurement; None of one that is."""
+        if holds is Outcome.PASS or holds is Outcome.FAIL:
+            return None
+        return self.unknown.get(holds, HOLD) if self.unknown else HOLD
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A rule of the shape `reference operator number`: what nearly every rule is. Held as data as
     well, so that whole columns of recorded measurements can be judged at once."""
@@ -67,9 +99,20 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of a stage's `advance`."""
+    """One line of a stage's `advance`. `dry_run`: shown, and never in the way."""
 
     name: str
+    rule: str
+    evaluate: Evaluate
+    limit: Limit | None
+    counting: Counting
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """When a trigger that fires is over."""
+
     rule: str
     evaluate: Evaluate
     limit: Limit | None
@@ -77,7 +120,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class TriggerPlan:
-    """One trigger. `hard`: acts at once on a single observation, between ticks too."""
+    """One trigger. `hard`: acts at once on a single observation, between ticks too. `dry_run`:
+    judged and shown, and never acts."""
 
     name: str
     rule: str
@@ -86,10 +130,11 @@ class TriggerPlan:
     limit: Limit | None
     severity: Severity
     then: Literal["rollback", "hold", "pause", "alert"]
-    confirm: Confirm
-    for_ms: int
+    counting: Counting
+    clear: Clear | None
     escalate_ms: int | None
     hard: bool
+    dry_run: bool
     stages: frozenset[str]
     about_candidate: bool
     references: tuple[str, ...]
@@ -118,6 +163,8 @@ class Step:
     approval: ApprovalPlan | None
     frozen_baseline: bool
     checks: tuple[Check, ...]
+    counted: tuple[Check, ...]
+    """Checks that every look counts, long before the step can be left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Iterator
 
-from controller.policy.checks import metrics, references, rules, stages, traffic, wayback
+from controller.policy.checks import (
+    counting,
+    metrics,
+    references,
+    rules,
+    stages,
+    traffic,
+    wayback,
+)
 from controller.policy.checks.context import Context
 from controller.policy.findings import Finding
 
@@ -28,11 +36,14 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     rules.baseline_has_work,
     rules.candidate_has_work,
     traffic.samples_can_be_reached,
+    counting.samples_are_counted,
+    counting.confirmations,
+    counting.durations_can_pass,
+    counting.unknowns_mean_something,
+    counting.gates_ask_something,
+    counting.clears_fit,
     wayback.way_back,
     wayback.holds_end,
-    wayback.samples_are_counted,
-    wayback.confirmations,
-    wayback.durations_can_pass,
     wayback.freeze_windows,
     wayback.calendar,
     wayback.configurations,

@@ -107,6 +107,14 @@ class Not:
 Condition = Compare | Versus | Combine | Not
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The conditions of a trigger: when it counts, and when it is over once it fires."""
+
+    when: Condition
+    clear: Condition | None = None
+
+
 def references(node: Condition | Term) -> Iterator[str]:
     """Keys of every measurement that `node` reads, in the order written, repeats included."""
     match node:

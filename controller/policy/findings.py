@@ -67,6 +67,10 @@ CODES: Mapping[str, str] = {
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
     "P349": "a window shorter than the tick",
+    # Counting
+    "P361": "a `clear` that does not fit its `when`",
+    "P362": "a gate that no measurement would pass",
+    "P363": "a gate that is on a dry run",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

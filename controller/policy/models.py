@@ -289,7 +289,70 @@ class Metric(Model, frozen=True, kw_only=True):
         Capital | None,
         Meta(description="Makes a drawdown a fraction of this much capital"),
     ] = None
+    dry_run: Annotated[
+        bool,
+        Meta(
+            description="Checks and triggers that read it are judged, counted and shown, and never "
+            "act, stand in the way or alert"
+        ),
+    ] = False
     description: Annotated[str, Meta(max_length=2000, description="What it means, for people")] = ""
+
+
+class Unmeasured(Model, frozen=True, kw_only=True):
+    """An outcome that says neither yes nor no: one word, or what it means at first and when it has
+    lasted too long. Time counts from the first look that measured nothing, whatever the reason,
+    while the market is open; the next measurement ends it."""
+
+    shorthand: ClassVar[str] = "meanwhile"
+
+    meanwhile: Annotated[
+        Literal["hold", "ignore", "reset"],
+        Meta(
+            description="`hold`: what was counted stays as it is, and nothing advances. `ignore`: "
+            "what was counted stays, and this rule does not stand in the way. `reset`: what was "
+            "counted is forgotten, a trigger no longer fires, and nothing advances"
+        ),
+    ] = "hold"
+    fail_after: Annotated[
+        Duration | None,
+        Meta(
+            description="Unknown for this long it is a failure: a trigger fires, a check fails. "
+            "Without it: never"
+        ),
+    ] = None
+
+
+class Unknown(Model, frozen=True, kw_only=True):
+    """What each outcome means that is no measurement, for one rule."""
+
+    no_data: Annotated[
+        Unmeasured, Meta(description="Nothing was measured: empty, late, NaN or infinite")
+    ] = Unmeasured()
+    error: Annotated[Unmeasured, Meta(description="The source failed")] = Unmeasured()
+    inconclusive: Annotated[
+        Unmeasured, Meta(description="Too few samples, or bounds that are still too wide")
+    ] = Unmeasured()
+
+
+class Check(Model, frozen=True, kw_only=True):
+    """One line of a gate: its condition alone, or with how it counts."""
+
+    shorthand: ClassVar[str] = "check"
+
+    check: Annotated[ConditionText, Meta(description="The condition, as in candidate.errors <= 5%")]
+    confirm: Annotated[
+        ConfirmText | None,
+        Meta(
+            description="How often it must hold to pass: `3 in a row`, `3 of 5` looks, `5 in "
+            "total`, counted from the start of the stage's step. It never passes on a look at "
+            "which it does not hold"
+        ),
+    ] = None
+    unknown: Annotated[
+        Unknown | None,
+        Meta(description="What it means when it is not measured. Without it: `hold`"),
+    ] = None
 
 
 class Deadline(Model, frozen=True, kw_only=True):
@@ -334,7 +397,7 @@ class Stage(Model, frozen=True, kw_only=True):
         Duration, Meta(description="Open time to stay, with the share acknowledged and no trouble")
     ] = timedelta(0)
     advance: Annotated[
-        tuple[ConditionText, ...],
+        tuple[Check, ...],
         Meta(max_length=100, description="Conditions that must all pass to go on"),
     ] = ()
     deadline: Annotated[
@@ -381,6 +444,17 @@ class Trigger(Model, frozen=True, kw_only=True):
     for_: Annotated[
         Duration | None, Meta(description="How long it must hold without a break to count")
     ] = field(name="for", default=None)
+    clear: Annotated[
+        ConditionText | None,
+        Meta(
+            description="Once it fires it goes on until this holds, such as candidate.errors < 3%; "
+            "then what was counted is forgotten. Without it: until `when` no longer counts"
+        ),
+    ] = None
+    unknown: Annotated[
+        Unknown | None,
+        Meta(description="What it means when it is not measured. Without it: `hold`"),
+    ] = None
     min_samples: Annotated[
         Samples | None,
         Meta(description="Takes the place of its metrics' own `min_samples`"),

@@ -79,6 +79,19 @@ def can_hold(conditions: Iterable[Condition], names: Names) -> bool:
         return True
 
 
+def surely_can_hold(conditions: Iterable[Condition], names: Names) -> bool:
+    """Whether all of `conditions` can hold at once. True is a proof, false is not: where
+    measurements are compared with each other or reckoned with, nobody can say."""
+    try:
+        branches = _all_of([_branches(c, holds=True) for c in conditions])
+    except _TooMany:
+        return False
+    return any(
+        len(list(_limits(branch))) == len(branch) and _feasible(branch, names)
+        for branch in branches
+    )
+
+
 def can_fail(condition: Condition, names: Names) -> bool:
     """Whether a measured `condition` can be false. False is a proof, true is not."""
     return can_hold([Not(condition, condition.column)], names)

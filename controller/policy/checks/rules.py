@@ -58,40 +58,38 @@ def _limits_on_ratios(condition: Condition, names: Names) -> Iterator[Number]:
 
 def gates_say_something(context: Context) -> Iterator[Finding]:
     """Each line of a gate can pass and can fail, and all of them can pass together."""
-    for number, stage, gate in context.gated():
-        lines = list(_plausible(context, number, gate))
+    for _, stage, gate in context.gated():
+        lines = _plausible(context, gate)
         dead = False
-        for line, where in lines:
+        for line in lines:
+            hint = _range_hint(line.condition, context.names)
             if not can_hold([line.condition], context.names):
                 dead = True
                 message = f"this can never pass: {stage.name} could never be left"
-                hint = _range_hint(line.condition, context.names)
-                yield context.places.at(where, "P332", message, hint)
+                yield context.places.at(line.where, "P332", message, hint)
             elif not can_fail(line.condition, context.names):
                 message = "this can never fail: it checks nothing"
-                hint = _range_hint(line.condition, context.names)
-                yield context.places.at(where, "P331", message, hint)
+                yield context.places.at(line.where, "P331", message, hint)
         if not dead:
             yield from _exclusive(context, stage, lines)
 
 
-def _exclusive(
-    context: Context, stage: Stage, lines: list[tuple[Line, tuple[str | int, ...]]]
-) -> Iterator[Finding]:
+def _exclusive(context: Context, stage: Stage, gate: list[Line]) -> Iterator[Finding]:
+    lines = [line for line in gate if context.acts(line.condition)]
     for count in range(2, len(lines) + 1):
-        last, where = lines[count - 1]
-        if can_hold([line.condition for line, _ in lines[:count]], context.names):
+        last = lines[count - 1]
+        if can_hold([line.condition for line in lines[:count]], context.names):
             continue
         other = next(
             (
-                stage.advance[line.index]
-                for line, _ in lines[: count - 1]
+                line.check.check
+                for line in lines[: count - 1]
                 if not can_hold([line.condition, last.condition], context.names)
             ),
             "the lines before it",
         )
         message = f"this and {other} can never pass together: {stage.name} could never be left"
-        yield context.places.at(where, "P334", message, "move one of the limits")
+        yield context.places.at(last.where, "P334", message, "move one of the limits")
         return
 
 
@@ -112,7 +110,7 @@ def triggers_say_something(context: Context) -> Iterator[Finding]:
             continue
         quiet = Not(condition, condition.column)
         for at in context.where_applies(trigger, condition):
-            gate = [line.condition for line in context.gates[at]]
+            gate = [line.condition for line in context.gates[at] if context.acts(line.condition)]
             blocked = can_hold(gate, context.names) and not can_hold([*gate, quiet], context.names)
             if blocked:
                 stage = context.policy.stages[at].name
@@ -131,9 +129,8 @@ def baseline_has_work(context: Context) -> Iterator[Finding]:
             for line in gate:
                 place = _reads(line.condition, ("baseline.", "difference."))
                 if place:
-                    where = ("stages", number, "advance", line.index)
                     hint = _baseline_hint(number)
-                    yield context.places.inside(where, place, "P336", why, hint)
+                    yield context.places.inside(line.where, place, "P336", why, hint)
     for number, trigger, condition in context.guarded():
         place = _reads(condition, ("baseline.", "difference."))
         if not place:
@@ -197,14 +194,13 @@ def candidate_has_work(context: Context) -> Iterator[Finding]:
     at_first = [
         stage.name for stage in context.policy.stages if 0 in weights(stage) and not stage.mirror
     ]
-    for number, stage, gate in context.gated():
+    for _, stage, gate in context.gated():
         message = f"at 0% without mirror in {stage.name} the candidate has no work to measure"
         for line in gate if stage.name in at_first else ():
             place = _reads(line.condition, ("candidate.", "difference."))
             if place:
-                where = ("stages", number, "advance", line.index)
                 hint = "add `mirror: true` to the stage"
-                yield context.places.inside(where, place, "P337", message, hint)
+                yield context.places.inside(line.where, place, "P337", message, hint)
     for number, trigger, condition in context.guarded():
         if not _reads(condition, ("candidate.", "difference.")):
             continue
@@ -223,20 +219,22 @@ def _reads(condition: Condition, subjects: tuple[str, ...]) -> int:
 
 
 def _conditions(context: Context) -> Iterator[tuple[Where, Condition]]:
-    for number, _, gate in context.gated():
+    for _, _, gate in context.gated():
         for line in gate:
-            yield ("stages", number, "advance", line.index), line.condition
+            yield line.where, line.condition
     for number, _, condition in context.guarded():
         yield ("triggers", number, "when"), condition
+    for number, _, _, clear in context.clearing():
+        yield ("triggers", number, "clear"), clear
 
 
-def _plausible(
-    context: Context, number: int, gate: Sequence[Line]
-) -> Iterator[tuple[Line, tuple[str | int, ...]]]:
+def _plausible(context: Context, gate: Sequence[Line]) -> list[Line]:
     """The lines without a threshold that is reported already."""
-    for line in gate:
-        if all(limit.value <= 1 for limit in _limits_on_ratios(line.condition, context.names)):
-            yield line, ("stages", number, "advance", line.index)
+    return [
+        line
+        for line in gate
+        if all(limit.value <= 1 for limit in _limits_on_ratios(line.condition, context.names))
+    ]
 
 
 def _range_hint(condition: Condition, names: Names) -> str:

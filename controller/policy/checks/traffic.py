@@ -10,6 +10,7 @@ from controller.policy.checks.context import (
     Context,
     deadline,
     duration_text,
+    ignores,
     percent_text,
     weights,
 )
@@ -41,11 +42,12 @@ def samples_can_be_reached(context: Context) -> Iterator[Finding]:
         return
     for number, stage, gate in context.gated():
         for line in gate:
+            if not context.acts(line.condition) or ignores(line.check.unknown, "inconclusive"):
+                continue
             short = _first_shortage(context, number, line.condition, None)
             if short is not None:
                 message = f"{stage.name} could never be left: {_in_words(short, context)}"
-                where = ("stages", number, "advance", line.index)
-                yield context.places.at(where, "P338", message, _remedy(short, context))
+                yield context.places.at(line.where, "P338", message, _remedy(short, context))
     for number, trigger, condition in context.guarded():
         for at in context.where_applies(trigger, condition):
             short = _first_shortage(context, at, condition, trigger.min_samples)
