@@ -93,6 +93,8 @@ class Moment:
             contrast = source.contrast(asked[0], asked[1], metric.dependence)
             if contrast is not None:
                 return contrast
+        if self.found[reference(CANDIDATE, metric.name)].status == "error":
+            return Contrast()
         said = source.measure(asked if ask_baseline else asked[:1])
         sides = [side_of(each) for each in said]
         return Contrast(sides[0], sides[1] if ask_baseline else None)
