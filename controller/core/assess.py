@@ -14,9 +14,8 @@ from controller.core.calendar import Calendar
 from controller.core.counting import NOTHING, Counted, count, missed
 from controller.core.decision import Term
 from controller.core.effect import Severity
-from controller.core.measurement import Measurements, Outcome
+from controller.core.measurement import Measurements, Outcome, opposite
 from controller.core.plan import Check, Plan, Step, TriggerPlan
-from controller.core.rules import opposite
 from controller.core.state import Counter, State
 
 

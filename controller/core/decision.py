@@ -14,7 +14,8 @@ from controller.core.state import State
 
 class Term(Struct, frozen=True, omit_defaults=True):
     """One measured side of a rule. `distance` is how far the value is from the limit in the
-    limit's unit: positive is the safe side for a check, None when either is unknown."""
+    limit's unit: positive is the safe side for a check, None when either is unknown. `lower` and
+    `upper` bound the value of a comparison, which is worth `independent` samples."""
 
     reference: str
     value: float | None
@@ -25,6 +26,9 @@ class Term(Struct, frozen=True, omit_defaults=True):
     distance: float | None = None
     unit: str = ""
     detail: str = ""
+    lower: float | None = None
+    upper: float | None = None
+    independent: float | None = None
 
 
 class RuleResult(Struct, frozen=True, omit_defaults=True):

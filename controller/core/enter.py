@@ -181,7 +181,8 @@ def _enter_live(
         *state.reasons,
     )
     replaced = share_changes or anew
-    return replace(state, unacknowledged=keys if replaced else state.unacknowledged + keys)
+    waiting = keys if replaced else state.unacknowledged + keys
+    return replace(state, unacknowledged=waiting, split_since=None if waiting else now)
 
 
 def of_triggers(plan: Plan, kept: Mapping[str, Kept]) -> dict[str, Kept]:
@@ -198,7 +199,8 @@ def stay(plan: Plan, state: State, effects: Effects) -> State:
         state = replace(state, share=step.share, dwell_ms=0, waited_ms=0)
     version = plan.candidate.name if state.name == COMPLETED else _in_force(plan, step)
     keys = effects.share(plan, state, mirror=step.mirror)
-    return replace(state, unacknowledged=keys + effects.activate(plan, state, version))
+    keys += effects.activate(plan, state, version)
+    return replace(state, unacknowledged=keys, split_since=None)
 
 
 def _in_force(plan: Plan, step: Step) -> str:

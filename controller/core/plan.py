@@ -43,6 +43,7 @@ class MetricPlan:
     lower_is_better: bool
     unit: Unit
     capital: float | None
+    dependence: timedelta | Literal["hac", "independent"] = "hac"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +213,14 @@ class Plan:
     calendar: Calendar
     freeze: tuple[FreezeWindow, ...]
     false_alarm: float
+    trigger_level: float
+    """The part of `false_alarm` that each comparison of a trigger has."""
     metrics: Mapping[str, MetricPlan]
     sources: tuple[str, ...]
     references: tuple[str, ...]
     """Every measurement that a check or trigger reads, sorted: what to collect."""
     compared: tuple[str, ...]
-    """Metrics that `not_worse` or `better` compare."""
+    """Metrics that are compared with the baseline by their bounds."""
     share_targets: tuple[str, ...]
     config_targets: tuple[str, ...]
     steps: tuple[Step, ...]

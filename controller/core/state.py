@@ -45,7 +45,8 @@ class State(Struct, frozen=True, omit_defaults=True):
 
     Clocks are milliseconds of the calendar's open time: `dwell_ms` and `waited_ms` of the step,
     `side_ms` of a held, paused or approval state, `asked_ms` of all waiting for the approval of
-    the step. `entered_at` is when the step was entered, `step_since` when the present state was.
+    the step. `entered_at` is when the step was entered, `step_since` when the present state was,
+    `split_since` when every target had acknowledged the step's share.
     `told_to_advance` names the person whose word takes the place of the gate at the next tick.
     `unacknowledged` and `overdue` are keys of effects; `verify_due` is when the read-back of a
     rollback is asked for, `put_right` that it has failed once and the baseline was published
@@ -62,6 +63,7 @@ class State(Struct, frozen=True, omit_defaults=True):
     started_at: datetime | None = None
     entered_at: datetime | None = None
     step_since: datetime | None = None
+    split_since: datetime | None = None
     dwell_ms: int = 0
     waited_ms: int = 0
     side_ms: int = 0

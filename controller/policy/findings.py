@@ -57,6 +57,7 @@ CODES: Mapping[str, str] = {
     "P336": "a comparison with a baseline that has no work",
     "P337": "a measurement of a candidate that has no work",
     "P338": "a sample size that the traffic cannot reach",
+    "P339": "a split of the work that is not there",
     # The way back and the rest
     "P341": "a live state with no way back",
     "P342": "a hold with no way out",

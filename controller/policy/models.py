@@ -22,6 +22,7 @@ RATE_PATTERN = r"^(?=[0.]*[1-9])\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
 TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
 WINDOWS = ("session", "stage", "rollout")
+DEPENDENCES = ("hac", "independent")
 LONGEST = timedelta(days=3660)
 """Ten years: a longer duration is a mistake."""
 LONGEST_TEXT = 40
@@ -70,6 +71,18 @@ def parse_window(value: object) -> Any:
     except ValueError:
         raise ValueError(
             f"{value!r} is not a window; write a duration (30m) or session, stage, rollout"
+        ) from None
+
+
+def parse_dependence(value: object) -> Any:
+    """A duration, or `hac`, `independent`. Raises ValueError with the remedy."""
+    if value in DEPENDENCES:
+        return value
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no dependence; write hac, independent, or the length of a bar (5m)"
         ) from None
 
 
@@ -128,6 +141,13 @@ Window = Annotated[
     Meta(
         extra={"read": parse_window, "kind": "a duration, or session, stage, rollout"},
         extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "30m"), {"enum": list(WINDOWS)}]},
+    ),
+]
+Dependence = Annotated[
+    timedelta | Literal["hac", "independent"],
+    Meta(
+        extra={"read": parse_dependence, "kind": "`hac`, `independent`, or a duration"},
+        extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "5m"), {"enum": list(DEPENDENCES)}]},
     ),
 ]
 Name = Annotated[
@@ -278,6 +298,14 @@ class Metric(Model, frozen=True, kw_only=True):
         Literal["higher", "lower"] | None,
         Meta(description="Which way is good; not_worse and better need to know"),
     ] = None
+    dependence: Annotated[
+        Dependence | None,
+        Meta(
+            description="How observations of one version depend on each other, in comparisons. "
+            "`hac` (the default) measures it; `independent` takes each as news; a duration takes "
+            "bars of that long as independent, and pairs both versions bar by bar",
+        ),
+    ] = None
     unit: Annotated[
         UnitText | None,
         Meta(
@@ -407,10 +435,11 @@ class Stage(Model, frozen=True, kw_only=True):
         Approval | None, Meta(description="A person must agree before the stage is left")
     ] = None
     against: Annotated[
-        Literal["live", "frozen_baseline"],
+        Literal["live", "frozen_baseline", "shadow_baseline"],
         Meta(
-            description="What the baseline is: measured now, or as it was before it lost its "
-            "traffic (a stage at 100% has no live one)"
+            description="What the baseline is: measured now; as it was before it lost its traffic "
+            "(a stage at 100% has no live one); or measured now where it still computes all the "
+            "work, but is not followed"
         ),
     ] = "live"
 
@@ -565,6 +594,13 @@ class Policy(Model, frozen=True, kw_only=True):
         Meta(
             gt=0,
             lt=1,
-            description="Chance that a comparison with the baseline is wrong, over all looks",
+            description="Chance that comparisons set off any trigger wrongly in a whole rollout, "
+            "over all looks and steps; and that a gate lets pass what it should not",
         ),
     ] = 0.05
+    correction: Annotated[
+        Literal["bonferroni", "none"],
+        Meta(
+            description="How triggers share `false_alarm`: in equal parts, or each has it whole",
+        ),
+    ] = "bonferroni"

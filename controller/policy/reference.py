@@ -43,6 +43,7 @@ description: Order fills, version 1.4 to 2.0
 owner: execution-desk
 traffic: 6000/h
 false_alarm: 0.05
+correction: bonferroni
 
 baseline: {version: fills-1.4, config: configs/fills-1.4.json}
 candidate: {version: fills-2.0, config: configs/fills-2.0.json}
@@ -59,6 +60,7 @@ sources:
 
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
+  slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
   slippage:
@@ -82,6 +84,7 @@ stages:
     advance:
       - candidate.filled >= 85%
       - candidate.latency <= 1.2 * baseline.latency or candidate.latency <= 200ms
+      - 'not_worse(slip, margin: 10% of baseline)'
       - check: 'not_worse(filled, margin: 2%)'
         confirm: 3 in a row
         unknown: {error: ignore}
@@ -105,6 +108,8 @@ triggers:
     severity: medium
     escalate_after: 1h
     unknown: {no_data: {meanwhile: hold, fail_after: 10m}, error: ignore, inconclusive: reset}
+  - {name: harm, when: 'worse(filled, by: 5%)', severity: high, stages: [ramp]}
+  - {name: split, when: not split_as_asked(orders), severity: medium, escalate_after: 10m}
   - {name: silent, when: orders.silent > 2m, severity: medium, then: hold, escalate_after: 10m}
 
 rollback:
@@ -162,11 +167,20 @@ Lines of `advance` must all pass to go on; a trigger's `when` must not come true
 | `and`, `or`, `not` | several conditions in one |
 | `not_worse(METRIC, margin: 2%)` | the candidate is at most the margin worse than the baseline |
 | `better(METRIC, by: 1%)` | the candidate is better; `by` says by how much and may be left out |
+| `worse(METRIC, by: 5%)` | the candidate is worse, by more than `by`: for triggers |
+| `not_worse(METRIC, margin: 10% of baseline)` | the margin is a part of the baseline |
+| `better(METRIC, than: 85%)` | compared with a number; a margin may follow |
+| `mann_whitney(METRIC)` | Kayenta's judge: no shift for the worse; also \
+`mann_whitney(METRIC, tolerance: 25%, direction: either)` |
+| `split_as_asked(SOURCE)` | the candidate gets the share of the work that was asked for |
 
 Units must compare: time with time, money with the same currency, and plain numbers, `%` and `bps`
-with each other. `not_worse` and `better` are judged on the bounds of the difference, which hold at
-every look: with probability `1 - false_alarm` they are right at all of them together. In a list in
-brackets, write them as they are or in quotes: editors that know only YAML want the quotes.
+with each other. `not_worse`, `better` and `worse` are judged on everything since the step was
+entered (since the start, where the metric's window is `rollout`), by bounds that hold at every
+look, in pairs where observations of both versions share a key. They pass when the whole interval is
+on the good side of the margin and fail when it is on the bad side. What each judge promises, and
+how `false_alarm` is shared, is in [statistics](statistics.md). In a list in brackets, write them as
+they are or in quotes: editors that know only YAML want the quotes.
 
 What is not measured is never a pass: no data, an error, fewer than `min_samples` observations and
 bounds that are still too wide leave a gate shut, and neither confirm nor clear a trigger. A rule

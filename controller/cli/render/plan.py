@@ -36,6 +36,12 @@ def _lines(plan: Plan, start: datetime | None) -> Iterator[str]:
         yield from _trigger(trigger)
     yield from _way_back(plan)
     yield ""
+    if plan.trigger_level < plan.false_alarm:
+        count = round(plan.false_alarm / plan.trigger_level)
+        yield (
+            f"Wrongly back by a comparison: {plan.false_alarm:.4g} in a whole rollout at most, "
+            f"{plan.trigger_level:.4g} for each of {count} comparisons"
+        )
     yield from _times(plan, start)
 
 

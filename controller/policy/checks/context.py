@@ -7,7 +7,13 @@ from typing import Literal
 
 from msgspec.structs import fields
 
-from controller.policy.expression import Condition, Guard, references
+from controller.policy.expression import (
+    ABOUT_CANDIDATE,
+    ABOUT_SPLIT,
+    Condition,
+    Guard,
+    references,
+)
 from controller.policy.models import (
     Check,
     ConfigPublisher,
@@ -82,12 +88,13 @@ class Context:
 
     def where_applies(self, trigger: Trigger, condition: Condition) -> list[int]:
         """Numbers of the stages that a trigger guards. One about the candidate guards nothing
-        where the candidate sees no work."""
+        where the candidate sees no work, one about the split nothing where nothing is split."""
         return [
             number
             for number, stage in enumerate(self.policy.stages)
             if (trigger.stages is None or stage.name in trigger.stages)
             and (not about_candidate(condition) or sees_work(stage))
+            and (not about_split(condition) or splits(stage))
         ]
 
 
@@ -129,7 +136,17 @@ def ignores(unknown: Unknown | None, outcome: Literal["no_data", "error", "incon
 
 def about_candidate(condition: Condition) -> bool:
     """Whether a condition reads anything of the candidate."""
-    return any(key.startswith(("candidate.", "difference.")) for key in references(condition))
+    return any(key.startswith(ABOUT_CANDIDATE) for key in references(condition))
+
+
+def about_split(condition: Condition) -> bool:
+    """Whether a condition asks if the work is split as it should be."""
+    return any(key.startswith(ABOUT_SPLIT) for key in references(condition))
+
+
+def splits(stage: Stage) -> bool:
+    """Whether a step of the stage splits the work between both versions."""
+    return not stage.mirror and any(0 < weight < 100 for weight in weights(stage))
 
 
 def deadline(stage: Stage) -> timedelta:

@@ -71,7 +71,7 @@ def _first_shortage(
         needed = _needed(metric) if min_samples is None else min_samples
         for weight in weights(stage):
             share = _share(stage, weight, side)
-            span = _span(context, number, metric)
+            span = _span(context, number, metric, side)
             if share is None or span is None:
                 continue
             expected = traffic * share * span.total_seconds()
@@ -94,15 +94,19 @@ def _share(stage: Stage, weight: float, side: str) -> float | None:
     """The share of all observations that a side gets; None if it is frozen. A comparison has as
     many as the side that has fewer."""
     candidate = 1.0 if stage.mirror else weight / 100
-    baseline = None if stage.against == "frozen_baseline" else 1 - weight / 100
-    if side == "candidate" or baseline is None:
+    baseline = {"live": 1 - weight / 100, "shadow_baseline": 1.0}.get(stage.against)
+    if side in ("candidate", "estimate") or baseline is None:
         return candidate if side != "baseline" else None
     return baseline if side == "baseline" else min(candidate, baseline)
 
 
-def _span(context: Context, number: int, metric: Metric) -> timedelta | None:
-    """How long observations add up before the stage must be done; None if nobody can say."""
+def _span(context: Context, number: int, metric: Metric, side: str) -> timedelta | None:
+    """How long observations add up before the stage must be done; None if nobody can say. What is
+    compared adds up since the stage was entered."""
     stage = context.policy.stages[number]
+    grows = side in ("difference", "estimate") and metric.window != "rollout"
+    if grows:
+        return deadline(stage) or None
     if isinstance(metric.window, timedelta):
         return metric.window
     longest = deadline(stage)
