@@ -172,6 +172,8 @@ class Plan:
     compared: tuple[str, ...]
     """Metrics that `not_worse` or `better` compare."""
     share_targets: tuple[str, ...]
+    renewed: bool
+    """Whether a published share grows old without a sign of life at every tick."""
     config_targets: tuple[str, ...]
     steps: tuple[Step, ...]
     triggers: tuple[TriggerPlan, ...]

@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Iterator
 
-from controller.policy.checks import metrics, references, rules, stages, traffic, wayback
+from controller.policy.checks import (
+    metrics,
+    references,
+    routing,
+    rules,
+    stages,
+    traffic,
+    wayback,
+)
 from controller.policy.checks.context import Context
 from controller.policy.findings import Finding
 
@@ -27,6 +35,8 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     rules.triggers_say_something,
     rules.baseline_has_work,
     rules.candidate_has_work,
+    routing.pinned_one_way,
+    routing.outlasts_ticks,
     traffic.samples_can_be_reached,
     wayback.way_back,
     wayback.holds_end,

@@ -67,6 +67,9 @@ CODES: Mapping[str, str] = {
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
     "P349": "a window shorter than the tick",
+    # Routing
+    "P361": "a key that is pinned to both versions",
+    "P362": "a share that is too old before it can be renewed",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

@@ -13,8 +13,16 @@ from controller.effects import open_targets
 from controller.effects.alerts import AlertLog
 from controller.effects.base import EffectError
 from controller.effects.config import ConfigFile
-from controller.effects.file import ShareFile
+from controller.effects.file import Origin, ShareFile
 from controller.policy.load import load_text
+from controller.traffic.published import Routing
+
+
+def origin(rollout: str = "signal", store: str = "home") -> Origin:
+    return Origin(rollout, "v1", "v3", Routing("signal"), store)
+
+
+HOME = origin()
 
 
 def share(token: int, units: int = 5000) -> SetShare:
@@ -23,7 +31,7 @@ def share(token: int, units: int = 5000) -> SetShare:
 
 @pytest.fixture
 def published(tmp_path: Path) -> ShareFile:
-    return ShareFile(tmp_path / "live" / "share.json", "signal", "v1", "v3", "home")
+    return ShareFile(tmp_path / "live" / "share.json", HOME)
 
 
 @pytest.fixture
@@ -61,7 +69,7 @@ def test_a_store_restored_from_a_backup_can_always_go_back(published: ShareFile)
 
 def test_two_stores_do_not_take_the_work_from_each_other(published: ShareFile) -> None:
     published.deliver(share(7))
-    other = ShareFile(published.path, "signal", "v1", "v3", "elsewhere")
+    other = ShareFile(published.path, origin(store="elsewhere"))
     with pytest.raises(EffectError, match=r"share 5% .* another store \(home\); roll back there"):
         other.deliver(share(99, 1000))
     with pytest.raises(EffectError, match="another store"):
@@ -87,7 +95,7 @@ def test_a_damaged_share_file_is_replaced(published: ShareFile) -> None:
 
 def test_a_file_of_another_rollout_is_left_alone(published: ShareFile) -> None:
     published.deliver(share(7))
-    other = ShareFile(published.path, "another", "v1", "v2", "home")
+    other = ShareFile(published.path, origin(rollout="another"))
     with pytest.raises(EffectError, match="belongs to the rollout signal"):
         other.deliver(share(99))
 
@@ -109,7 +117,7 @@ def test_verified_is_only_what_is_read_back(
 
 def test_a_place_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    target = ShareFile(tmp_path / "file" / "share.json", "signal", "v1", "v3", "home")
+    target = ShareFile(tmp_path / "file" / "share.json", HOME)
     with pytest.raises(EffectError, match=r"share\.json"):
         target.deliver(share(1))
 
@@ -203,7 +211,7 @@ def test_a_line_torn_by_a_crash_does_not_spoil_the_next(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "effect"),
     [
-        (lambda p: ShareFile(p, "r", "a", "b", "home"), activate("v1", 1)),
+        (lambda p: ShareFile(p, HOME), activate("v1", 1)),
         (lambda p: ConfigFile(p, {}, "a", "r", "home"), share(1)),
         (AlertLog, share(1)),
     ],
