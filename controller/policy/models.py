@@ -156,7 +156,9 @@ AttributeName = Annotated[
         extra={"kind": "the name of an attribute: a letter, then letters, digits and _"},
     ),
 ]
-PinnedTexts = Annotated[tuple[Text, ...], Meta(min_length=1, max_length=1000)]
+PinnedTexts = Annotated[
+    tuple[Text, ...], Meta(min_length=1, max_length=5000, extra={"kind": "a list of texts"})
+]
 Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
 ConfirmText = Annotated[

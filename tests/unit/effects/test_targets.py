@@ -1,6 +1,7 @@
 """Targets: acknowledged means read back; a late message changes nothing; a repeat is harmless."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,13 @@ from support.plans import POLICY
 
 from controller.core.effect import Activate, Alert, Effect, SetShare, Severity, Verify, VerifyActive
 from controller.core.share import Share
-from controller.effects import open_targets
+from controller.effects import open_targets, routing
 from controller.effects.alerts import AlertLog
 from controller.effects.base import EffectError
 from controller.effects.config import ConfigFile
-from controller.effects.file import Origin, ShareFile
+from controller.effects.file import FLAGD, Origin, ShareFile
 from controller.policy.load import load_text
-from controller.traffic.published import Routing
+from controller.traffic.published import Pins, Routing
 
 
 def origin(rollout: str = "signal", store: str = "home") -> Origin:
@@ -221,6 +222,96 @@ def test_an_effect_for_somebody_else_is_refused(
 ) -> None:
     with pytest.raises(EffectError, match="takes no"):
         make(tmp_path / "x").deliver(effect)
+
+
+ROUTED = (
+    POLICY
+    + """
+publish:
+  router: {type: file, path: share.json}
+  flags: {type: flagd, path: flags.json}
+routing:
+  layer: nq
+  max_age: 10m
+  pin: {baseline: {account: [A1]}, candidate: {key: [book-7]}}
+"""
+)
+
+
+@pytest.fixture
+def flag(tmp_path: Path) -> ShareFile:
+    return ShareFile(tmp_path / "flags.json", HOME, FLAGD)
+
+
+def test_a_flag_file_has_the_same_fences_and_is_read_back_too(flag: ShareFile) -> None:
+    assert flag.deliver(share(7)) == "share 5% read back"
+    with pytest.raises(EffectError, match="holds decision 7, this is 6"):
+        flag.deliver(share(6, 50_000))
+    other = ShareFile(flag.path, origin(store="elsewhere"), FLAGD)
+    with pytest.raises(EffectError, match="another store"):
+        other.deliver(share(99))
+    with pytest.raises(EffectError, match="share 5%, not 0%"):
+        flag.deliver(Verify("r/9/0", "share", Share(0)))
+    flag.deliver(share(8, 0))
+    assert flag.deliver(Verify("r/9/0", "share", Share(0))) == "share 0% read back"
+
+
+def test_a_flag_that_somebody_edited_is_not_verified_and_is_put_right(flag: ShareFile) -> None:
+    flag.deliver(share(8, 0))
+    flag.path.write_text(
+        flag.path.read_text().replace(
+            '"defaultVariant": "baseline"', '"defaultVariant": "candidate"'
+        )
+    )
+    with pytest.raises(EffectError, match="changed by somebody else"):
+        flag.deliver(Verify("r/9/0", "share", Share(0)))
+    flag.deliver(share(8, 0))
+    assert flag.deliver(Verify("r/9/0", "share", Share(0))) == "share 0% read back"
+
+
+def test_what_a_policy_says_of_routing_is_published_with_the_share(tmp_path: Path) -> None:
+    policy = load_text(ROUTED, tmp_path / "p.yaml", {}).policy
+    assert policy is not None
+    targets = open_targets(policy, tmp_path, tmp_path / "state", "home")
+    assert sorted(targets) == ["alerts", "flags", "router"]
+    for name in ("router", "flags"):
+        targets[name].deliver(share(7))
+        target = targets[name]
+        assert isinstance(target, ShareFile)
+        found = target.read()
+        assert found is not None
+        assert (found.layer, found.max_age_s) == ("nq", 600)
+        assert found.pins == Pins({"account": ("A1",)}, {"key": ("book-7",)})
+
+
+def test_without_a_layer_a_rollout_is_one_of_its_own(tmp_path: Path) -> None:
+    policy = load_text(POLICY, tmp_path / "p.yaml", {}).policy
+    assert policy is not None
+    assert routing(policy) == Routing("signal")
+
+
+def test_a_sign_of_life_changes_nothing_but_the_time_of_our_own_file(
+    published: ShareFile, flag: ShareFile
+) -> None:
+    published.renew()
+    assert not published.path.exists()
+    for target in (published, flag):
+        target.deliver(share(7))
+        os.utime(target.path, (1000, 1000))
+        content = target.path.read_bytes()
+        ShareFile(target.path, origin(store="elsewhere"), target._form).renew()
+        assert target.path.stat().st_mtime == 1000
+        target.renew()
+        assert target.path.read_bytes() == content
+    assert published.path.stat().st_mtime > 1000
+    assert flag.path.stat().st_mtime == 1000
+
+
+def test_a_damaged_file_is_not_renewed(published: ShareFile) -> None:
+    published.deliver(share(7))
+    published.path.write_text("{half")
+    with pytest.raises(EffectError, match="not a published share"):
+        published.renew()
 
 
 def test_a_policy_that_publishes_nothing_has_a_share_file_in_the_state_directory(

@@ -65,7 +65,7 @@ def test_what_is_no_key_is_refused_with_the_reason(key: str, said: str) -> None:
 def test_many_keys_have_the_places_that_each_has(keys: list[str]) -> None:
     buckets = Buckets("signal")
     places, good = buckets.places(keys)
-    assert (places.dtype, places.shape) == (np.uint32, (len(keys),))
+    assert places.dtype == np.uint32
     assert good.tolist() == [key != "" for key in keys]
     assert [int(p) for p, key in zip(places, keys, strict=True) if key] == [
         buckets.place(key) for key in keys if key
