@@ -7,6 +7,17 @@ version = client.assign("NQ-0931").version
 """
 
 from controller.client.client import Batch, Client, ClientError, Health
+from controller.client.record import Recorder, RecordError
 from controller.traffic.route import Assignment, Reason, Side
 
-__all__ = ["Assignment", "Batch", "Client", "ClientError", "Health", "Reason", "Side"]
+__all__ = [
+    "Assignment",
+    "Batch",
+    "Client",
+    "ClientError",
+    "Health",
+    "Reason",
+    "RecordError",
+    "Recorder",
+    "Side",
+]

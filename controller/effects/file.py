@@ -73,13 +73,14 @@ class ShareFile:
         except ValueError as error:
             raise EffectError(f"{self.path}: {error}") from error
 
-    def renew(self) -> None:
-        """A sign of life: the time of the file is now, if the state in it is ours. A flag has no
-        age. Raises EffectError."""
+    def renew(self, epoch: int) -> None:
+        """A sign of life: the time of the file is now, if the state in it is ours and of `epoch`.
+        What a rollback could not replace is left to grow old. A flag has no age. Raises
+        EffectError."""
         if not self.for_clients:
             return
         found = self.read()
-        if found is not None and self._is_ours(found):
+        if found is not None and self._is_ours(found) and found.epoch == epoch:
             try:
                 os.utime(self.path)
             except OSError as error:

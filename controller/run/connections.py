@@ -165,7 +165,7 @@ class Opened:
         for name, target in self._opened_targets(state, now).items():
             if isinstance(target, ShareFile):
                 try:
-                    target.renew()
+                    target.renew(state.epoch)
                 except EffectError as error:
                     log.warning("%s: %s is not renewed: %s", state.rollout, name, error)
 

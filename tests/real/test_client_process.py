@@ -14,8 +14,9 @@ pytestmark = pytest.mark.real
 
 OURS = {
     "controller", "controller.client", "controller.client.client", "controller.client.feed",
-    "controller.core", "controller.core.share", "controller.traffic",
-    "controller.traffic.buckets", "controller.traffic.published", "controller.traffic.route",
+    "controller.client.known", "controller.client.record", "controller.core",
+    "controller.core.share", "controller.traffic", "controller.traffic.buckets",
+    "controller.traffic.published", "controller.traffic.route",
 }  # fmt: skip
 OTHERS = {"mmh3", "msgspec", "typing_extensions"}
 """What it may load that neither we nor Python bring."""
@@ -41,7 +42,7 @@ from controller.effects.files import replace_file
 path, after = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
 client = Client.from_file(path, baseline="v1", watch=timedelta(milliseconds=1))
 assert client.assign("a").version == "v1"
-with client._lock:  # as if the watching thread were at work at that moment
+with client._known._lock:  # as if the watching thread were at work at that moment
     child = os.fork()
 if child == 0:
     seen = threading.Event()

@@ -311,7 +311,7 @@ def test_changes_can_be_awaited_and_only_the_newest_is_kept(line: Line, clocks: 
                 await asyncio.to_thread(found.refresh)
             heard.append((await anext(changes)).share)
             await changes.aclose()  # type: ignore[attr-defined]
-            assert found._listeners == []
+            assert found._known._listeners == []
         return heard
 
     assert asyncio.run(listen()) == [0, 25_000]

@@ -293,15 +293,16 @@ def test_without_a_layer_a_rollout_is_one_of_its_own(tmp_path: Path) -> None:
 def test_a_sign_of_life_changes_nothing_but_the_time_of_our_own_file(
     published: ShareFile, flag: ShareFile
 ) -> None:
-    published.renew()
+    published.renew(1)
     assert not published.path.exists()
     for target in (published, flag):
         target.deliver(share(7))
         os.utime(target.path, (1000, 1000))
         content = target.path.read_bytes()
-        ShareFile(target.path, origin(store="elsewhere"), target._form).renew()
+        ShareFile(target.path, origin(store="elsewhere"), target._form).renew(1)
+        target.renew(2)
         assert target.path.stat().st_mtime == 1000
-        target.renew()
+        target.renew(1)
         assert target.path.read_bytes() == content
     assert published.path.stat().st_mtime > 1000
     assert flag.path.stat().st_mtime == 1000
@@ -311,7 +312,7 @@ def test_a_damaged_file_is_not_renewed(published: ShareFile) -> None:
     published.deliver(share(7))
     published.path.write_text("{half")
     with pytest.raises(EffectError, match="not a published share"):
-        published.renew()
+        published.renew(1)
 
 
 def test_a_policy_that_publishes_nothing_has_a_share_file_in_the_state_directory(
