@@ -14,7 +14,15 @@ from msgspec.structs import fields
 
 from controller.policy.condition import parse_condition
 from controller.policy.expression import Compare, Number, Reference
-from controller.policy.models import Approval, Policy, Rollback, Schedule, Stage, Trigger
+from controller.policy.models import (
+    Approval,
+    Policy,
+    Rollback,
+    Routing,
+    Schedule,
+    Stage,
+    Trigger,
+)
 from controller.policy.names import Names, names_of
 from controller.policy.tokens import ConditionError
 
@@ -56,7 +64,7 @@ def classify(old: Policy, new: Policy) -> Edit:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     names = names_of(new)
     handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
-               "false_alarm", "traffic"}  # fmt: skip
+               "routing", "false_alarm", "traffic"}  # fmt: skip
     for name in ("description", "owner", "traffic"):
         yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
     yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
@@ -66,6 +74,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _triggers(old.triggers, new.triggers, names)
     yield from _rollback(old.rollback, new.rollback)
     yield from _publishers(old, new)
+    yield from _routing(old.routing, new.routing)
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)
@@ -90,6 +99,17 @@ def _publishers(old: Policy, new: Policy) -> Iterator[Change]:
         if old.publish.get(name) != new.publish.get(name):
             word = "changed" if name in old.publish else "new"
             yield Change(f"publish.{name}", word if name in new.publish else "gone", safe=False)
+
+
+def _routing(old: Routing, new: Routing) -> Iterator[Change]:
+    """None is safe: whom it moves is known only to those who hold the keys."""
+    for name in ("layer", "max_age"):
+        yield from _plain(f"routing.{name}", getattr(old, name), getattr(new, name), safe=False)
+    for side in ("baseline", "candidate"):
+        before, after = getattr(old.pin, side), getattr(new.pin, side)
+        for attribute in sorted({*before, *after}):
+            told = [", ".join(pins.get(attribute, ())) or None for pins in (before, after)]
+            yield from _plain(f"routing.pin.{side}.{attribute}", told[0], told[1], safe=False)
 
 
 def _schedule(old: Schedule, new: Schedule) -> Iterator[Change]:
