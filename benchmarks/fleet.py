@@ -101,6 +101,10 @@ class Fleet:
         del now
         return ()
 
+    def renew(self, state: State, now: datetime) -> None:
+        """As `Connections.renew`."""
+        del state, now
+
     def release(self, rollout: str) -> None:
         """As `Connections.release`."""
         del rollout

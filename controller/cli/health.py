@@ -160,8 +160,10 @@ def _sources(policy: Any, path: Path) -> Iterator[Found]:
 
 
 def _targets(policy: Any, path: Path, state_dir: Path) -> Iterator[Found]:
+    from controller.policy.models import SHARE_PUBLISHERS
+
     places = {name: path.parent / target.path for name, target in policy.publish.items()}
-    if not any(target.__class__.__name__ == "FilePublisher" for target in policy.publish.values()):
+    if not any(isinstance(target, SHARE_PUBLISHERS) for target in policy.publish.values()):
         places["share"] = state_dir / "shares" / f"{policy.rollout}.json"
     for name, place in places.items():
         nearest = next(p for p in place.absolute().parents if p.exists())

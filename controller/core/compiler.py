@@ -39,7 +39,9 @@ from controller.policy.expression import (
     references,
 )
 from controller.policy.models import (
+    SHARE_PUBLISHERS,
     Approval,
+    ConfigPublisher,
     Lock,
     Metric,
     Policy,
@@ -102,6 +104,7 @@ def compile_plan(
         references=tuple(sorted(read)),
         compared=tuple(sorted(compared)),
         share_targets=shares,
+        renewed=policy.routing.max_age is not None,
         config_targets=configs,
         steps=steps,
         triggers=triggers,
@@ -321,8 +324,9 @@ def _without_samples(
 
 def _targets(policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the share targets (never none) and of the configuration targets."""
-    shares = tuple(name for name, target in policy.publish.items() if target.type == "file")
-    configs = tuple(name for name, target in policy.publish.items() if target.type == "config")
+    targets = policy.publish.items()
+    shares = tuple(name for name, target in targets if isinstance(target, SHARE_PUBLISHERS))
+    configs = tuple(name for name, target in targets if isinstance(target, ConfigPublisher))
     return shares or (SHARE_TARGET,), configs
 
 

@@ -22,10 +22,11 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
-class SetShare(Struct, frozen=True, tag="set_share"):
+class SetShare(Struct, frozen=True, omit_defaults=True, tag="set_share"):
     """Publish the candidate's share at `target`. `token` rises with every decision: a target
     sends the candidate no work by a token lower than one that it has applied (a late message
-    never brings the candidate back). `epoch` rises with every start and every rollback."""
+    never brings the candidate back). `epoch` rises with every start and every rollback.
+    `settled`: the rollout is completed, so nothing guards this share any more."""
 
     key: str
     target: str
@@ -33,6 +34,7 @@ class SetShare(Struct, frozen=True, tag="set_share"):
     mirror: bool
     epoch: int
     token: int
+    settled: bool = False
 
 
 class Activate(Struct, frozen=True, tag="activate"):

@@ -55,10 +55,11 @@ class Effects:
     def share(self, plan: Plan, state: State, *, mirror: bool) -> tuple[str, ...]:
         """Publish `state.share` at every share target; returns the keys to wait for."""
         keys = []
+        settled = state.name == COMPLETED
         for target in plan.share_targets:
             keys.append(self._key())
             self._found.append(
-                SetShare(keys[-1], target, state.share, mirror, state.epoch, self._seq)
+                SetShare(keys[-1], target, state.share, mirror, state.epoch, self._seq, settled)
             )
         return tuple(keys)
 
@@ -242,8 +243,11 @@ def _enter_side(
 
 def _enter_completed(plan: Plan, state: State, effects: Effects) -> State:
     keys: tuple[str, ...] = ()
+    if plan.renewed:
+        # Nobody renews it from here on, and it must not grow old.
+        keys = effects.share(plan, state, mirror=plan.steps[-1].mirror)
     if plan.steps[-1].stage != WATCH:
-        keys = effects.activate(plan, state, plan.candidate.name)
+        keys += effects.activate(plan, state, plan.candidate.name)
     effects.alert(
         Severity.LOW, "completed", f"{plan.rollout}: {plan.candidate.name} is in charge",
         *state.reasons,

@@ -222,6 +222,8 @@ class Plan:
     compared: tuple[str, ...]
     """Metrics that are compared with the baseline by their bounds."""
     share_targets: tuple[str, ...]
+    renewed: bool
+    """Whether a published share grows old without a sign of life at every tick."""
     config_targets: tuple[str, ...]
     steps: tuple[Step, ...]
     triggers: tuple[TriggerPlan, ...]

@@ -10,11 +10,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 
-from controller.core.share import WHOLE, Share
+from controller.client import Client
 from controller.demo.market import Bar
 from controller.demo.signals import Crossover, ScaledMomentum, Signal
 
@@ -109,7 +108,7 @@ class Desk:
                 version.target = version.signal.on_close(bar.close)
             self.last_close = bar.close
 
-    def on_bar(self, bar: Bar, share: Share) -> tuple[Look, Look]:
+    def on_bar(self, bar: Bar, client: Client) -> tuple[Look, Look]:
         """The close of one day: settle what was held, ask both versions, route, trade."""
         move = bar.close / self.last_close - 1.0 if self.last_close else 0.0
         pnl = self._settle(move)
@@ -118,7 +117,7 @@ class Desk:
             started = perf_counter()
             version.target = version.signal.on_close(bar.close)
             version.latency_ms = (perf_counter() - started) * 1000
-        self._trade(share, pnl)
+        self._trade(client, pnl)
         self.last_close = bar.close
         for name, gained in pnl.items():
             self.money[name] = self.money.get(name, 0.0) + gained
@@ -137,10 +136,10 @@ class Desk:
                 pnl[book.holder] = pnl.get(book.holder, 0.0) + gained
         return pnl
 
-    def _trade(self, share: Share, pnl: dict[str, float]) -> None:
-        baseline, candidate = self.versions
+    def _trade(self, client: Client, pnl: dict[str, float]) -> None:
+        versions = {version.name: version for version in self.versions}
         for book in self.books:
-            version = candidate if routed_to_candidate(book.key, share) else baseline
+            version = versions[client.assign(book.key).version]
             if version.target is None:
                 continue  # still warming up: the book stays as it is
             before = book.position
@@ -181,9 +180,3 @@ class Desk:
 def open_books(count: int) -> list[Book]:
     """Books with keys that stay the same in any process and after any restart."""
     return [Book(f"book-{number:03d}") for number in range(1, count + 1)]
-
-
-def routed_to_candidate(key: str, share: Share) -> bool:
-    """Whether `key` belongs to the candidate at `share`. Raising the share moves keys only
-    towards the candidate, and the same key gets the same answer everywhere."""
-    return int.from_bytes(sha256(key.encode()).digest()[:8]) % WHOLE < share

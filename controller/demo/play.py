@@ -1,7 +1,7 @@
 """The two acts of the demo, on a real controller: real store, real scheduler, real files.
 
 The desk trades one bar after the other and pushes what it measured; the controller ticks in its
-own thread and publishes the share; the desk reads the share from the published file before every
+own thread and publishes the share; the desk's client looks at the published file before every
 bar. Nothing here tells the controller what to do but `start`.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+from controller.client import Client
 from controller.core.decide import decide
 from controller.core.decision import Explanation
 from controller.core.event import Command
@@ -22,7 +23,6 @@ from controller.demo.clock import MarketClock, close_of
 from controller.demo.desk import BOOKS, Desk, Look, Version, load_version, open_books
 from controller.demo.market import Bar, DemoError
 from controller.demo.screen import Frame, Move, Screen
-from controller.effects.file import ShareFile
 from controller.run.controller import TickReport
 from controller.run.recall import NothingThere, Recalled, recall
 from controller.run.service import Service
@@ -121,21 +121,24 @@ class Theatre:
         began, first = self.seconds, self._next
         self.service.command(act.rollout, Command("start", by="demo"))
         moves: list[Move] = []
+        client = Client.in_process(self.service, act.rollout, baseline=act.baseline, watch=None)
         for bar in self._market():
-            looks = desk.on_bar(bar, self.published(act.rollout))
+            client.refresh()
+            looks = desk.on_bar(bar, client)
             self.service.push(act.rollout, SOURCE, [_observation(look) for look in looks])
             if (self._next - first) % SHOW_EVERY:
                 continue
             self._tell_moves(act.rollout, moves, screen)
             state = self._row(act.rollout).state.name
-            screen.show(self._frame(act, state, looks, desk, self._next - first))
+            screen.show(self._frame(act, state, looks, desk, client, self._next - first))
             if state in FINAL:
                 break
         self._tell_moves(act.rollout, moves, screen)
+        client.refresh()
         return Outcome(
             act=act,
             state=self._row(act.rollout).state.name,
-            share=self.published(act.rollout),
+            share=_share(client),
             moves=tuple(moves),
             first_day=self._bars[first].day,
             last_day=self._bars[self._next - 1].day,
@@ -144,12 +147,6 @@ class Theatre:
             money=dict(desk.money),
             audit=self.audit(act.rollout),
         )
-
-    def published(self, rollout: str) -> Share:
-        """The share in the published file; none before anything was published."""
-        path = self.policies / "live" / f"{rollout}-share.json"
-        found = ShareFile(path, rollout, "", "", "").read()
-        return NONE if found is None else found.share
 
     def reason_for_rollback(self, outcome: Outcome) -> Recalled | None:
         """The decision that turned the rollout back, taken again from the journal."""
@@ -224,14 +221,16 @@ class Theatre:
                 moves.append(move)
                 screen.moved(move)
 
-    def _frame(self, act: Act, state: str, looks: Sequence[Look], desk: Desk, bars: int) -> Frame:
+    def _frame(
+        self, act: Act, state: str, looks: Sequence[Look], desk: Desk, client: Client, bars: int
+    ) -> Frame:
         return Frame(
             rollout=act.rollout,
             state=state,
             day=looks[0].day,
             bars=bars,
             seconds=self.seconds,
-            published=self.published(act.rollout),
+            published=_share(client),
             told=self._last_look(act.rollout),
             books={look.version: look.books for look in looks},
             money=desk.money,
@@ -264,6 +263,11 @@ def _set_up(folder: Path) -> None:
     mark.touch()
     for path in (*source.glob("demo*.yaml"), *source.glob("configs/demo-*.json")):
         shutil.copy(path, folder / "policies" / path.relative_to(source))
+
+
+def _share(client: Client) -> Share:
+    """The share in the published file; none before anything was published."""
+    return NONE if client.published is None else client.published.share
 
 
 def _observation(look: Look) -> dict[str, object]:

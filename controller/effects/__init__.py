@@ -6,8 +6,15 @@ from controller.core.compiler import SHARE_TARGET
 from controller.effects.alerts import AlertLog
 from controller.effects.base import Target
 from controller.effects.config import ConfigFile
-from controller.effects.file import ShareFile
-from controller.policy.models import ConfigPublisher, FilePublisher, Policy
+from controller.effects.file import FLAGD, OWN, Origin, ShareFile
+from controller.policy.models import (
+    SHARE_PUBLISHERS,
+    ConfigPublisher,
+    FilePublisher,
+    FlagdPublisher,
+    Policy,
+)
+from controller.traffic.published import Pins, Routing
 
 ALERTS = "alerts"
 """Name of the target of every alert."""
@@ -23,18 +30,23 @@ def open_targets(policy: Policy, base_dir: Path, state_dir: Path, store: str) ->
         for version in (policy.baseline, policy.candidate)
         if version.config is not None
     }
+    origin = Origin(
+        policy.rollout, policy.baseline.version, policy.candidate.version, routing(policy), store
+    )
     for name, target in policy.publish.items():
         match target:
             case FilePublisher():
-                targets[name] = _share_file(policy, base_dir / target.path, store)
+                targets[name] = ShareFile(base_dir / target.path, origin, OWN)
+            case FlagdPublisher():
+                targets[name] = ShareFile(base_dir / target.path, origin, FLAGD)
             case ConfigPublisher():
                 path = base_dir / target.path
                 targets[name] = ConfigFile(
                     path, versions, policy.baseline.version, policy.rollout, store
                 )
-    if not any(isinstance(target, FilePublisher) for target in policy.publish.values()):
+    if not any(isinstance(target, SHARE_PUBLISHERS) for target in policy.publish.values()):
         path = state_dir / "shares" / f"{policy.rollout}.json"
-        targets[SHARE_TARGET] = _share_file(policy, path, store)
+        targets[SHARE_TARGET] = ShareFile(path, origin, OWN)
     return targets
 
 
@@ -43,5 +55,11 @@ def open_alert_log(state_dir: Path) -> AlertLog:
     return AlertLog(state_dir / "alerts.jsonl")
 
 
-def _share_file(policy: Policy, path: Path, store: str) -> ShareFile:
-    return ShareFile(path, policy.rollout, policy.baseline.version, policy.candidate.version, store)
+def routing(policy: Policy) -> Routing:
+    """What the policy says of routing; without a layer, the rollout is one of its own."""
+    told = policy.routing
+    return Routing(
+        told.layer or policy.rollout,
+        told.max_age,
+        Pins(told.pin.baseline, told.pin.candidate),
+    )

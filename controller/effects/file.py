@@ -1,33 +1,42 @@
-"""The share as a small JSON file that a load balancer, a router or a trading process reads."""
+"""The share as a small file that a load balancer, a router or a trading process reads."""
 
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from controller.core.effect import Effect, SetShare, Verify
-from controller.core.share import NONE, Share, percent_text
+from controller.core.share import percent_text
 from controller.effects.base import EffectError
 from controller.effects.files import locked, replace_file
+from controller.traffic import flagd, published
+from controller.traffic.published import Published, Refusal, Routing, refusal
 
 
-class Published(msgspec.Struct, frozen=True):
-    """What the file holds. `share` is the candidate's, in 1/100,000; `percent` the same for
-    people; `mirror`: the candidate sees all work, and its answers are only compared; `token`
-    rises with every decision of the store named `store`, and `epoch` with every start and
-    rollback."""
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a published state is written, and read back. `decode` raises ValueError."""
 
-    store: str
+    encode: Callable[[Published], bytes]
+    decode: Callable[[bytes], Published]
+
+
+OWN = Form(published.encode, published.decode)
+"""The form that `controller.client` reads."""
+FLAGD = Form(flagd.encode, flagd.decode)
+"""A flag definition for flagd and its providers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose states these are: the rollout, its versions, its routing, and the store that
+    decides."""
+
     rollout: str
     baseline: str
     candidate: str
-    share: Share
-    percent: str
-    mirror: bool
-    epoch: int
-    token: int
-
-
-_DECODER = msgspec.json.Decoder(Published)
+    routing: Routing
+    store: str
 
 
 class ShareFile:
@@ -35,11 +44,14 @@ class ShareFile:
     the file, and never past another store that sends it work; all work to the baseline gets
     through whatever the file says."""
 
-    def __init__(self, path: Path, rollout: str, baseline: str, candidate: str, store: str) -> None:
-        """`store`: the name of the store that decides."""
+    def __init__(self, path: Path, origin: Origin, form: Form = OWN) -> None:
         self.path = path
-        self._rollout, self._baseline, self._candidate = rollout, baseline, candidate
-        self._store = store
+        self._origin, self._form = origin, form
+
+    @property
+    def for_clients(self) -> bool:
+        """Whether `controller.client` can read it."""
+        return self._form is OWN
 
     def deliver(self, effect: Effect) -> str:
         """See `Target.deliver`."""
@@ -53,56 +65,85 @@ class ShareFile:
 
     def read(self) -> Published | None:
         """What is published now; None before the first time. Raises EffectError."""
-        try:
-            return _DECODER.decode(self.path.read_bytes())
-        except FileNotFoundError:
+        content = self._content()
+        if content is None:
             return None
-        except OSError as error:
-            raise EffectError(f"{self.path}: {error.strerror or error}") from error
-        except msgspec.DecodeError as error:
-            raise EffectError(f"{self.path}: not a published share: {error}") from error
+        try:
+            return self._form.decode(content)
+        except ValueError as error:
+            raise EffectError(f"{self.path}: {error}") from error
+
+    def renew(self, epoch: int) -> None:
+        """A sign of life: the time of the file is now, if the state in it is ours and of `epoch`.
+        What a rollback could not replace is left to grow old. A flag has no age. Raises
+        EffectError."""
+        if not self.for_clients:
+            return
+        found = self.read()
+        if found is not None and self._is_ours(found) and found.epoch == epoch:
+            try:
+                os.utime(self.path)
+            except OSError as error:
+                raise EffectError(f"{self.path}: {error.strerror or error}") from error
 
     def _publish(self, effect: SetShare) -> str:
-        wanted = Published(
-            store=self._store,
-            rollout=self._rollout,
-            baseline=self._baseline,
-            candidate=self._candidate,
+        wanted = self._wanted(effect)
+        content = self._form.encode(wanted)
+        with locked(self.path):
+            there = self._there()
+            if there is not None:
+                self._may_replace(there, wanted)
+            if self._content() != content:
+                replace_file(self.path, content)
+            found = self._content()
+        if found != content:
+            raise EffectError(f"{self.path}: read back something else than what was written")
+        return f"share {wanted.percent} read back"
+
+    def _wanted(self, effect: SetShare) -> Published:
+        origin, routing = self._origin, self._origin.routing
+        return Published(
+            store=origin.store,
+            rollout=origin.rollout,
+            baseline=origin.baseline,
+            candidate=origin.candidate,
             share=effect.share,
             percent=percent_text(effect.share),
             mirror=effect.mirror,
             epoch=effect.epoch,
             token=effect.token,
+            layer=routing.layer,
+            settled=effect.settled,
+            max_age_s=routing.max_age.total_seconds() if routing.max_age else 0.0,
+            pins=routing.pins,
         )
-        with locked(self.path):
-            there = self._there()
-            if there is not None:
-                self._may_replace(there, effect)
-            if there != wanted:
-                replace_file(self.path, msgspec.json.format(msgspec.json.encode(wanted)) + b"\n")
-            found = self.read()
-        if found != wanted:
-            raise EffectError(f"{self.path}: read back {found}, not what was written")
-        return f"share {wanted.percent} read back"
 
-    def _may_replace(self, there: Published, effect: SetShare) -> None:
+    def _may_replace(self, there: Published, new: Published) -> None:
         """Raises EffectError when what is published has to stay."""
-        if there.rollout != self._rollout:
-            raise EffectError(
-                f"{self.path} belongs to the rollout {there.rollout}; give each its own file"
-            )
-        if effect.share == NONE and not effect.mirror:
-            return
-        if there.store != self._store and there.share > NONE:
-            raise EffectError(
-                f"{self.path}: share {there.percent} was published from another store "
-                f"({there.store}); roll back there, or remove the file if that store is gone"
-            )
-        if there.store == self._store and there.token > effect.token:
-            raise EffectError(
-                f"{self.path}: holds decision {there.token}, this is {effect.token}; if the store "
-                "was restored from a backup, look at what is live and remove the file"
-            )
+        match refusal(there, new):
+            case Refusal.OTHER_ROLLOUT:
+                raise EffectError(
+                    f"{self.path} belongs to the rollout {there.rollout}; give each its own file"
+                )
+            case Refusal.OTHER_STORE:
+                raise EffectError(
+                    f"{self.path}: share {there.percent} was published from another store "
+                    f"({there.store}); roll back there, or remove the file if that store is gone"
+                )
+            case Refusal.OLDER:
+                raise EffectError(
+                    f"{self.path}: holds decision {there.token}, this is {new.token}; if the "
+                    "store was restored from a backup, look at what is live and remove the file"
+                )
+
+    def _content(self) -> bytes | None:
+        """What is there; None without a file. Raises EffectError."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise EffectError(f"{self.path}: {error.strerror or error}") from error
 
     def _there(self) -> Published | None:
         """What is published, if it can be read: a damaged file is replaced, not kept."""
@@ -113,14 +154,17 @@ class ShareFile:
                 return None
             raise
 
+    def _is_ours(self, found: Published) -> bool:
+        return (found.rollout, found.store) == (self._origin.rollout, self._origin.store)
+
     def _verify(self, effect: Verify) -> str:
         found = self.read()
         if found is None:
             raise EffectError(f"{self.path}: there is no published share")
-        if (found.rollout, found.store) != (self._rollout, self._store):
+        if not self._is_ours(found):
             raise EffectError(
                 f"{self.path}: share {found.percent} of {found.rollout} was published from store "
-                f"{found.store}, not from this one ({self._store})"
+                f"{found.store}, not from this one ({self._origin.store})"
             )
         if found.share != effect.share or found.mirror:
             mirrored = " and the candidate mirrored" if found.mirror else ""

@@ -20,6 +20,7 @@ from controller.policy.models import (
     Check,
     Policy,
     Rollback,
+    Routing,
     Schedule,
     Stage,
     Trigger,
@@ -67,7 +68,7 @@ def classify(old: Policy, new: Policy) -> Edit:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     names = names_of(new)
     handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
-               "false_alarm", "traffic"}  # fmt: skip
+               "routing", "false_alarm", "traffic"}  # fmt: skip
     for name in ("description", "owner", "traffic"):
         yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
     yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
@@ -77,6 +78,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _triggers(old.triggers, new.triggers, names)
     yield from _rollback(old.rollback, new.rollback)
     yield from _publishers(old, new)
+    yield from _routing(old.routing, new.routing)
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)
@@ -101,6 +103,17 @@ def _publishers(old: Policy, new: Policy) -> Iterator[Change]:
         if old.publish.get(name) != new.publish.get(name):
             word = "changed" if name in old.publish else "new"
             yield Change(f"publish.{name}", word if name in new.publish else "gone", safe=False)
+
+
+def _routing(old: Routing, new: Routing) -> Iterator[Change]:
+    """None is safe: whom it moves is known only to those who hold the keys."""
+    for name in ("layer", "max_age"):
+        yield from _plain(f"routing.{name}", getattr(old, name), getattr(new, name), safe=False)
+    for side in ("baseline", "candidate"):
+        before, after = getattr(old.pin, side), getattr(new.pin, side)
+        for attribute in sorted({*before, *after}):
+            told = [", ".join(pins.get(attribute, ())) or None for pins in (before, after)]
+            yield from _plain(f"routing.pin.{side}.{attribute}", told[0], told[1], safe=False)
 
 
 def _schedule(old: Schedule, new: Schedule) -> Iterator[Change]:

@@ -72,6 +72,9 @@ CODES: Mapping[str, str] = {
     "P361": "a `clear` that does not fit its `when`",
     "P362": "a gate that no measurement would pass",
     "P363": "a gate that is on a dry run",
+    # Routing
+    "P381": "a key that is pinned to both versions",
+    "P382": "a share that is too old before it can be renewed",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

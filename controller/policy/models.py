@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct, field
 
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
+ATTRIBUTE_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$"
 PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
 SHARE_PATTERN = r"^0*(100(\.0+)?|\d{1,2}(\.\d+)?)%$"
@@ -167,6 +168,17 @@ Query = Annotated[str, Meta(min_length=1, max_length=20_000)]
 Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
 UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
 Capital = Annotated[float, Meta(gt=0)]
+AttributeName = Annotated[
+    str,
+    Meta(
+        pattern=ATTRIBUTE_PATTERN,
+        max_length=64,
+        extra={"kind": "the name of an attribute: a letter, then letters, digits and _"},
+    ),
+]
+PinnedTexts = Annotated[
+    tuple[Text, ...], Meta(min_length=1, max_length=5000, extra={"kind": "a list of texts"})
+]
 Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
 ConfirmText = Annotated[
@@ -549,7 +561,57 @@ class ConfigPublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="c
     path: Annotated[Path, Meta(description="The file to write, beside the policy")]
 
 
-Publisher = FilePublisher | ConfigPublisher
+class FlagdPublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="flagd"):
+    """The share as a flag definition for flagd and its OpenFeature providers, written like the
+    file. The flag's key is the layer, its value the name of the version that acts."""
+
+    type: ClassVar[Literal["flagd"]] = "flagd"
+
+    path: Annotated[Path, Meta(description="The file to write, beside the policy")]
+
+
+Publisher = FilePublisher | ConfigPublisher | FlagdPublisher
+SHARE_PUBLISHERS = (FilePublisher, FlagdPublisher)
+"""Those that are told the share."""
+
+
+class Pin(Model, frozen=True, kw_only=True):
+    """Keys that do not follow the share while there is one. The baseline's outrank the
+    candidate's, and where a call leaves out an attribute that the baseline's pins read, the
+    baseline acts. At a share of 0, so after every rollback, nobody is the candidate's."""
+
+    baseline: Annotated[
+        dict[AttributeName, PinnedTexts],
+        Meta(
+            description="Never the candidate's, not even at 100%: by attribute, the values; `key` "
+            "is the key itself"
+        ),
+    ] = {}
+    candidate: Annotated[
+        dict[AttributeName, PinnedTexts],
+        Meta(description="The candidate's as soon as there is a share: by attribute, the values"),
+    ] = {}
+
+
+class Routing(Model, frozen=True, kw_only=True):
+    """How keys are told apart, wherever the share is read: by `controller.client`, by flagd."""
+
+    layer: Annotated[
+        Name | None,
+        Meta(
+            description="Rollouts in different layers do not correlate; in the same one they "
+            "begin with the same keys. Without it: the rollout's name"
+        ),
+    ] = None
+    max_age: Annotated[
+        Duration | None,
+        Meta(
+            description="Clients that see no sign of life from the controller for this long give "
+            "all work to the baseline, until the rollout is completed. Without it they keep the "
+            "last state"
+        ),
+    ] = None
+    pin: Annotated[Pin, Meta(description="Keys that do not follow the share")] = Pin()
 
 
 class Policy(Model, frozen=True, kw_only=True):
@@ -580,6 +642,7 @@ class Policy(Model, frozen=True, kw_only=True):
         dict[Name, Publisher],
         Meta(description="Where the share and the configuration are written, by name"),
     ] = {}
+    routing: Annotated[Routing, Meta(description="How keys are told apart")] = Routing()
     stages: Annotated[
         tuple[Stage, ...],
         Meta(min_length=1, max_length=50, description="The way forward, with weights that rise"),

@@ -75,6 +75,14 @@ metrics:
 publish:
   share: {type: file, path: live/share.json}
   config: {type: config, path: live/fills.json}
+  flags: {type: flagd, path: live/flags.json}
+
+routing:
+  layer: fills
+  max_age: 5m
+  pin:
+    baseline: {account: [PENSION-1, PENSION-2]}
+    candidate: {key: [book-007], account: [PAPER]}
 
 stages:
   - {name: shadow, weight: 0%, mirror: true, hold: 30m}

@@ -130,8 +130,10 @@ class ShapeReader:
         if not isinstance(node, document.Mapping):
             return self._wrong(node, f"{where} must be names and what they stand for", "")
         read: dict[str, Any] = {}
+        meta = unwrap(key_type)[1]
+        extra = {word: value for part in meta for word, value in (part.extra or {}).items()}
         for name, (key, value) in node.entries.items():
-            named = self._scalar(str, unwrap(key_type)[1], {}, _quoted(key), f"a name in {where}")
+            named = self._scalar(str, meta, extra, _quoted(key), f"a name in {where}")
             read[name] = self._read(wanted, value, key, f"{where}.{name[:64]}")
             if named is _FAILED:
                 read[name] = _FAILED

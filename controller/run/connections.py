@@ -16,6 +16,7 @@ from controller.core.effect import Activate, Alert, Effect
 from controller.core.state import State
 from controller.effects import ALERTS, open_targets
 from controller.effects.base import EffectError, Target
+from controller.effects.file import ShareFile
 from controller.policy.models import PushSource as PushModel
 from controller.run.plans import Plans
 from controller.run.unit import UnknownRollout
@@ -154,17 +155,42 @@ class Opened:
 
     def target(self, state: State, effect: Effect, now: datetime) -> Target:
         """Where an effect goes. Raises EffectError when the policy has no such target."""
-        policy, targets = self._targets.get(state.rollout, ("", {}))
-        if policy != state.policy:
-            known = self._plans.known(state.policy, now)
-            targets = open_targets(known.policy, known.path.parent, self.home, self._store.identity)
-            self._targets[state.rollout] = (state.policy, targets)
+        targets = self._opened_targets(state, now)
         name = ALERTS if isinstance(effect, Alert) else effect.target
         if name not in targets:
             names = ", ".join(sorted(targets))
             raise EffectError(f"the policy publishes nothing as {name!r}; there are: {names}")
         self._must_be_set(state, effect, name, now)
         return targets[name]
+
+    def renew(self, state: State, now: datetime) -> None:
+        """A sign of life at every share file. One that cannot be given is told in the log; the
+        clients of that file count its age themselves."""
+        for name, target in self._opened_targets(state, now).items():
+            if isinstance(target, ShareFile):
+                try:
+                    target.renew(state.epoch)
+                except EffectError as error:
+                    log.warning("%s: %s is not renewed: %s", state.rollout, name, error)
+
+    def share_file(self, rollout: str, now: datetime) -> Path:
+        """The file in which the share is published for clients. Raises UnknownRollout, and
+        LookupError when there is none."""
+        row = self._store.rollout(rollout)
+        if row is None:
+            raise UnknownRollout(f"no rollout {rollout!r}")
+        for target in self._opened_targets(row.state, now).values():
+            if isinstance(target, ShareFile) and target.for_clients:
+                return target.path
+        raise LookupError(f"{rollout} publishes no share of `type: file`")
+
+    def _opened_targets(self, state: State, now: datetime) -> dict[str, Target]:
+        policy, targets = self._targets.get(state.rollout, ("", {}))
+        if policy != state.policy:
+            known = self._plans.known(state.policy, now)
+            targets = open_targets(known.policy, known.path.parent, self.home, self._store.identity)
+            self._targets[state.rollout] = (state.policy, targets)
+        return targets
 
     def _must_be_set(self, state: State, effect: Effect, name: str, now: datetime) -> None:
         """Nothing is written where a variable should have said where to."""

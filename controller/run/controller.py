@@ -69,6 +69,10 @@ class Connections(Protocol):
         """Where an effect goes."""
         ...
 
+    def renew(self, state: State, now: datetime) -> None:
+        """A sign of life to those who read the rollout's share."""
+        ...
+
     def poll(self, now: datetime) -> Sequence[tuple[str, str]]:
         """Let sources take in what waits for them: (rollout, source) of those that had
         something."""
@@ -258,6 +262,7 @@ class Controller:
     def _decide_all(self, looks: Iterable[Look], now: datetime, report: TickReport) -> None:
         """Decide on each, then one transaction for all."""
         commits: list[Commit] = []
+        renewed: set[str] = set()
         plan_of = self._plans.plan
         for row, asked in looks:
             state = row.state
@@ -274,6 +279,8 @@ class Controller:
             if isinstance(plan.calendar, Lapsed):
                 self._tell_lapsed(state.rollout, plan.calendar, now)
             self._note_lateness(plan, row, now, report)
+            if plan.renewed:
+                renewed.add(state.rollout)
             commits.append(Commit(state, event, decision, due))
         for commit, accepted in zip(commits, self._commit(commits, now, report), strict=True):
             name = commit.before.rollout
@@ -283,6 +290,8 @@ class Controller:
             report.decided += 1
             if commit.decision.move:
                 report.moved.append(name)
+            if name in renewed:
+                self._connections.renew(commit.decision.state, now)
             if commit.next_due is None:
                 self._connections.release(name)
             if self._retry_at:

@@ -158,6 +158,12 @@ class Service:
         self.connections.push(rollout, source, observations, now)
         return self.controller.observed(rollout, source, now)
 
+    def share_file(self, rollout: str) -> Path:
+        """Where the share of `rollout` is published, for `Client.in_process`. Raises
+        UnknownRollout, LookupError when its policy publishes it in other forms only, StoreError,
+        and what the policy raises."""
+        return self.connections.share_file(rollout, self.clock())
+
     def command(self, rollout: str, command: Command) -> Decision:
         """A named person's act; see `submit_command`."""
         return submit_command(

@@ -89,6 +89,7 @@ class Wires:
         self.recorder = Recorder()
         self.heard: list[tuple[str, str]] = []
         self.released: list[str] = []
+        self.renewed: list[str] = []
         self.broken: dict[str, Exception] = {}
 
     def sources(self, state: State, now: datetime) -> Mapping[str, Said]:
@@ -106,6 +107,9 @@ class Wires:
         self.source.received = now
         heard, self.heard = self.heard, []
         return heard
+
+    def renew(self, state: State, now: datetime) -> None:
+        self.renewed.append(state.rollout)
 
     def release(self, rollout: str) -> None:
         self.released.append(rollout)

@@ -8,7 +8,9 @@ from datetime import date
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.publishing import client_of, state
 
+from controller.client import Client
 from controller.core.share import NONE, WHOLE, Share
 from controller.demo import desk, market, signals
 
@@ -53,32 +55,27 @@ def test_a_signal_is_a_fraction_of_the_capital_once_there_is_enough_history(
     assert all(target is not None and -1 <= target <= 1 for target in wanted[warm:])
 
 
+def at(share: Share) -> Client:
+    return client_of(state(share, baseline="old", candidate="new", layer="demo"))
+
+
 def test_the_books_that_the_candidate_trades_follow_the_share() -> None:
-    books = desk.open_books(1000)
+    trading = open_desk()
     counts = [
-        sum(desk.routed_to_candidate(book.key, Share(share)) for book in books)
-        for share in (NONE, 5_000, 25_000, 50_000, WHOLE)
+        trading.on_bar(bar, at(Share(share)))[1].books
+        for bar, share in zip(BARS[130:], (0, 5_000, 25_000, 50_000, 100_000), strict=False)
     ]
-    assert counts[0] == 0
-    assert counts[-1] == 1000
-    assert counts[1:4] == [pytest.approx(wanted, abs=50) for wanted in (50, 250, 500)]
-
-
-@given(low=st.integers(0, WHOLE), more=st.integers(0, WHOLE), key=st.text())
-def test_raising_the_share_never_takes_a_book_from_the_candidate(
-    low: int, more: int, key: str
-) -> None:
-    high = min(low + more, WHOLE)
-    if desk.routed_to_candidate(key, Share(low)):
-        assert desk.routed_to_candidate(key, Share(high))
+    assert (counts[0], counts[-1]) == (0, 100)
+    assert counts == sorted(counts)
+    assert 0 < counts[1] < counts[2] < counts[3] < 100
 
 
 def test_what_a_version_makes_is_what_it_held_times_the_move_less_the_cost_of_its_trades() -> None:
     trading = open_desk()
-    trading.on_bar(BARS[130], NONE)
+    trading.on_bar(BARS[130], at(NONE))
     held = [book.position for book in trading.books]
     before = BARS[130].close
-    look, _ = trading.on_bar(BARS[131], NONE)
+    look, _ = trading.on_bar(BARS[131], at(NONE))
     move = BARS[131].close / before - 1
     slice_of_capital = desk.CAPITAL / len(trading.books)
     traded = sum(abs(book.position - old) for book, old in zip(trading.books, held, strict=True))
@@ -88,7 +85,7 @@ def test_what_a_version_makes_is_what_it_held_times_the_move_less_the_cost_of_it
 
 
 def test_in_shadow_the_candidate_is_measured_and_trades_nothing() -> None:
-    baseline, candidate = open_desk().on_bar(BARS[130], NONE)
+    baseline, candidate = open_desk().on_bar(BARS[130], at(NONE))
     assert (baseline.books, candidate.books) == (100, 0)
     assert candidate.pnl is None
     assert candidate.exposure is None
@@ -97,8 +94,8 @@ def test_in_shadow_the_candidate_is_measured_and_trades_nothing() -> None:
 
 def test_a_book_that_changes_hands_is_settled_with_the_version_that_held_it() -> None:
     trading = open_desk()
-    trading.on_bar(BARS[130], NONE)
-    baseline, candidate = trading.on_bar(BARS[131], WHOLE)
+    trading.on_bar(BARS[130], at(NONE))
+    baseline, candidate = trading.on_bar(BARS[131], at(WHOLE))
     assert baseline.books == 0
     assert baseline.pnl is not None
     assert candidate.books == 100
@@ -108,9 +105,9 @@ def test_a_book_that_changes_hands_is_settled_with_the_version_that_held_it() ->
 
 def test_the_sabotage_shows_only_when_it_trades_and_then_grows_with_every_bar() -> None:
     trading = open_desk(handler=desk.add_target)
-    shadow = [trading.on_bar(bar, NONE)[1] for bar in BARS[130:135]]
+    shadow = [trading.on_bar(bar, at(NONE))[1] for bar in BARS[130:135]]
     assert all(look.exposure is None for look in shadow)
-    exposures = [trading.on_bar(bar, WHOLE)[1].exposure for bar in BARS[135:150]]
+    exposures = [trading.on_bar(bar, at(WHOLE))[1].exposure for bar in BARS[135:150]]
     assert exposures[0] is not None
     assert exposures[0] <= 1
     assert max(exposure or 0 for exposure in exposures) > 2

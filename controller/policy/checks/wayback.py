@@ -89,6 +89,8 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
     yield ("schedule", "tick"), policy.schedule.tick
     yield ("rollback", "deadline"), policy.rollback.deadline
     yield ("rollback", "lock", "per"), policy.rollback.lock.per
+    if policy.routing.max_age is not None:
+        yield ("routing", "max_age"), policy.routing.max_age
     for name, source in policy.sources.items():
         if isinstance(source, SqlSource):
             yield ("sources", name, "timeout"), source.timeout

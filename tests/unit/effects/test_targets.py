@@ -1,6 +1,7 @@
 """Targets: acknowledged means read back; a late message changes nothing; a repeat is harmless."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +10,20 @@ from support.plans import POLICY
 
 from controller.core.effect import Activate, Alert, Effect, SetShare, Severity, Verify, VerifyActive
 from controller.core.share import Share
-from controller.effects import open_targets
+from controller.effects import open_targets, routing
 from controller.effects.alerts import AlertLog
 from controller.effects.base import EffectError
 from controller.effects.config import ConfigFile
-from controller.effects.file import ShareFile
+from controller.effects.file import FLAGD, Origin, ShareFile
 from controller.policy.load import load_text
+from controller.traffic.published import Pins, Routing
+
+
+def origin(rollout: str = "signal", store: str = "home") -> Origin:
+    return Origin(rollout, "v1", "v3", Routing("signal"), store)
+
+
+HOME = origin()
 
 
 def share(token: int, units: int = 5000) -> SetShare:
@@ -23,7 +32,7 @@ def share(token: int, units: int = 5000) -> SetShare:
 
 @pytest.fixture
 def published(tmp_path: Path) -> ShareFile:
-    return ShareFile(tmp_path / "live" / "share.json", "signal", "v1", "v3", "home")
+    return ShareFile(tmp_path / "live" / "share.json", HOME)
 
 
 @pytest.fixture
@@ -61,7 +70,7 @@ def test_a_store_restored_from_a_backup_can_always_go_back(published: ShareFile)
 
 def test_two_stores_do_not_take_the_work_from_each_other(published: ShareFile) -> None:
     published.deliver(share(7))
-    other = ShareFile(published.path, "signal", "v1", "v3", "elsewhere")
+    other = ShareFile(published.path, origin(store="elsewhere"))
     with pytest.raises(EffectError, match=r"share 5% .* another store \(home\); roll back there"):
         other.deliver(share(99, 1000))
     with pytest.raises(EffectError, match="another store"):
@@ -87,7 +96,7 @@ def test_a_damaged_share_file_is_replaced(published: ShareFile) -> None:
 
 def test_a_file_of_another_rollout_is_left_alone(published: ShareFile) -> None:
     published.deliver(share(7))
-    other = ShareFile(published.path, "another", "v1", "v2", "home")
+    other = ShareFile(published.path, origin(rollout="another"))
     with pytest.raises(EffectError, match="belongs to the rollout signal"):
         other.deliver(share(99))
 
@@ -109,7 +118,7 @@ def test_verified_is_only_what_is_read_back(
 
 def test_a_place_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    target = ShareFile(tmp_path / "file" / "share.json", "signal", "v1", "v3", "home")
+    target = ShareFile(tmp_path / "file" / "share.json", HOME)
     with pytest.raises(EffectError, match=r"share\.json"):
         target.deliver(share(1))
 
@@ -203,7 +212,7 @@ def test_a_line_torn_by_a_crash_does_not_spoil_the_next(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "effect"),
     [
-        (lambda p: ShareFile(p, "r", "a", "b", "home"), activate("v1", 1)),
+        (lambda p: ShareFile(p, HOME), activate("v1", 1)),
         (lambda p: ConfigFile(p, {}, "a", "r", "home"), share(1)),
         (AlertLog, share(1)),
     ],
@@ -213,6 +222,97 @@ def test_an_effect_for_somebody_else_is_refused(
 ) -> None:
     with pytest.raises(EffectError, match="takes no"):
         make(tmp_path / "x").deliver(effect)
+
+
+ROUTED = (
+    POLICY
+    + """
+publish:
+  router: {type: file, path: share.json}
+  flags: {type: flagd, path: flags.json}
+routing:
+  layer: nq
+  max_age: 10m
+  pin: {baseline: {account: [A1]}, candidate: {key: [book-7]}}
+"""
+)
+
+
+@pytest.fixture
+def flag(tmp_path: Path) -> ShareFile:
+    return ShareFile(tmp_path / "flags.json", HOME, FLAGD)
+
+
+def test_a_flag_file_has_the_same_fences_and_is_read_back_too(flag: ShareFile) -> None:
+    assert flag.deliver(share(7)) == "share 5% read back"
+    with pytest.raises(EffectError, match="holds decision 7, this is 6"):
+        flag.deliver(share(6, 50_000))
+    other = ShareFile(flag.path, origin(store="elsewhere"), FLAGD)
+    with pytest.raises(EffectError, match="another store"):
+        other.deliver(share(99))
+    with pytest.raises(EffectError, match="share 5%, not 0%"):
+        flag.deliver(Verify("r/9/0", "share", Share(0)))
+    flag.deliver(share(8, 0))
+    assert flag.deliver(Verify("r/9/0", "share", Share(0))) == "share 0% read back"
+
+
+def test_a_flag_that_somebody_edited_is_not_verified_and_is_put_right(flag: ShareFile) -> None:
+    flag.deliver(share(8, 0))
+    flag.path.write_text(
+        flag.path.read_text().replace(
+            '"defaultVariant": "baseline"', '"defaultVariant": "candidate"'
+        )
+    )
+    with pytest.raises(EffectError, match="changed by somebody else"):
+        flag.deliver(Verify("r/9/0", "share", Share(0)))
+    flag.deliver(share(8, 0))
+    assert flag.deliver(Verify("r/9/0", "share", Share(0))) == "share 0% read back"
+
+
+def test_what_a_policy_says_of_routing_is_published_with_the_share(tmp_path: Path) -> None:
+    policy = load_text(ROUTED, tmp_path / "p.yaml", {}).policy
+    assert policy is not None
+    targets = open_targets(policy, tmp_path, tmp_path / "state", "home")
+    assert sorted(targets) == ["alerts", "flags", "router"]
+    for name in ("router", "flags"):
+        targets[name].deliver(share(7))
+        target = targets[name]
+        assert isinstance(target, ShareFile)
+        found = target.read()
+        assert found is not None
+        assert (found.layer, found.max_age_s) == ("nq", 600)
+        assert found.pins == Pins({"account": ("A1",)}, {"key": ("book-7",)})
+
+
+def test_without_a_layer_a_rollout_is_one_of_its_own(tmp_path: Path) -> None:
+    policy = load_text(POLICY, tmp_path / "p.yaml", {}).policy
+    assert policy is not None
+    assert routing(policy) == Routing("signal")
+
+
+def test_a_sign_of_life_changes_nothing_but_the_time_of_our_own_file(
+    published: ShareFile, flag: ShareFile
+) -> None:
+    published.renew(1)
+    assert not published.path.exists()
+    for target in (published, flag):
+        target.deliver(share(7))
+        os.utime(target.path, (1000, 1000))
+        content = target.path.read_bytes()
+        ShareFile(target.path, origin(store="elsewhere"), target._form).renew(1)
+        target.renew(2)
+        assert target.path.stat().st_mtime == 1000
+        target.renew(1)
+        assert target.path.read_bytes() == content
+    assert published.path.stat().st_mtime > 1000
+    assert flag.path.stat().st_mtime == 1000
+
+
+def test_a_damaged_file_is_not_renewed(published: ShareFile) -> None:
+    published.deliver(share(7))
+    published.path.write_text("{half")
+    with pytest.raises(EffectError, match="not a published share"):
+        published.renew(1)
 
 
 def test_a_policy_that_publishes_nothing_has_a_share_file_in_the_state_directory(

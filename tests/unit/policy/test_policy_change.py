@@ -58,6 +58,9 @@ UNSAFE = [
     ("candidate: v3", "candidate: v4"),
     ("mirror: true, hold: 10m", "mirror: true, hold: 20m"),
     ("triggers:\n", "publish: {share: {type: file, path: share.json}}\ntriggers:\n"),
+    ("triggers:\n", "routing: {layer: other}\ntriggers:\n"),
+    ("triggers:\n", "routing: {pin: {baseline: {account: [A1]}}}\ntriggers:\n"),
+    ("triggers:\n", "routing: {max_age: 10m}\ntriggers:\n"),
     ("window: rollout, capital", "window: rollout, max_age: 2h, capital"),
     ("  - {name: loss, when: candidate.drawdown > 1%, severity: critical}\n", ""),
 ]

@@ -75,6 +75,32 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "two numbers": ("when: candidate.drawdown > 1%", "when: »2 > 1", "P204", "one side"),
     "a chain": ("when: candidate.drawdown > 1%", "when: 0 < candidate.drawdown »< 1", "P205",
                 "and candidate.drawdown < ..."),
+    # routing
+    "a key pinned both ways": (
+        "owner: desk", "owner: desk\nrouting: {pin: {baseline: {account: [A1, A2]}, "
+        "candidate: {account: [A3, »A2]}}}", "P381", "one of them",
+    ),
+    "a share too old before the next ticks": (
+        "owner: desk", "owner: desk\nrouting: {max_age: »1m}", "P382", "1m30s",
+    ),
+    "an age of nothing": ("owner: desk", "owner: desk\nrouting: {max_age: »0s}", "P345", "30s"),
+    "an age that no flag has": (
+        "owner: desk", "owner: desk\npublish: {flags: {type: flagd, path: f.json}}\n"
+        "routing: {max_age: »10m}", "P344", "type: file",
+    ),
+    "a pin of a number": (
+        "owner: desk", "owner: desk\nrouting: {pin: {baseline: {account: [»17]}}}", "P009", '"17"',
+    ),
+    "an attribute that is no name": (
+        "owner: desk", "owner: desk\nrouting: {pin: {baseline: {»a-b: [A1]}}}", "P103", "a letter",
+    ),
+    "a pin to a third version": ("owner: desk", "owner: desk\nrouting: {pin: {»other: {key: [a]}}}",
+                                 "P101", "baseline"),
+    "a layer in capitals": ("owner: desk", "owner: desk\nrouting: {layer: »NQ}", "P103", "small"),
+    "two publishers of one flag file": (
+        "owner: desk", "owner: desk\npublish: {a: {type: flagd, path: f.json}, "
+        "b: {type: file, path: »./f.json}}", "P302", "file of its own",
+    ),
     # names
     "a metric of no source": ("accuracy: {source: signals", "accuracy: {source: »signal", "P301",
                               "'signals'"),

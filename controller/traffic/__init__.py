@@ -1,0 +1,1 @@
+"""Who gets what: buckets, pins, what is published, which state may follow which. Pure."""
