@@ -139,10 +139,13 @@ def _sources(policy: Any, path: Path) -> Iterator[Found]:
     for name, model in policy.sources.items():
         what = f"source {name}"
         if isinstance(model, SqlModel):
+            source = SqlSource(name, model, path.parent)
             try:
-                yield Found(what, "ok", SqlSource(name, model, path.parent).check())
+                yield Found(what, "ok", source.check())
             except SourceError as error:
                 yield Found(what, "warn", str(error), "the rollout would see no data")
+            finally:
+                source.close()
         elif model.directory is None:
             yield Found(what, "ok", "observations come in by call")
         else:

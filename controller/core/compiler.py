@@ -207,6 +207,7 @@ def _metric(name: str, metric: Metric) -> MetricPlan:
         lower_is_better=metric.better == "lower",
         unit=metric_unit(metric),
         capital=metric.capital,
+        column=metric.column or "value",
     )
 
 

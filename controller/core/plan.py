@@ -43,6 +43,8 @@ class MetricPlan:
     lower_is_better: bool
     unit: Unit
     capital: float | None
+    column: str = "value"
+    """Of a query: the column that holds the number."""
 
 
 @dataclass(frozen=True, slots=True)

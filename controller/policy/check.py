@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from controller.policy.checks import metrics, references, rules, stages, traffic, wayback
+from controller.policy.checks import databases, metrics, references, rules, stages, traffic, wayback
 from controller.policy.checks.context import Context
 from controller.policy.findings import Finding
 
@@ -12,8 +12,10 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     references.files_written_once,
     references.names_taken,
     references.same_version,
+    databases.can_be_asked,
     metrics.fits_its_source,
     metrics.tells_versions_apart,
+    metrics.parameters_are_bound,
     metrics.aggregations,
     metrics.units,
     metrics.windows_outlast_ticks,

@@ -67,6 +67,7 @@ CODES: Mapping[str, str] = {
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
     "P349": "a window shorter than the tick",
+    "P358": "a database that cannot be asked as it is written",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

@@ -182,6 +182,7 @@ def _request(plan: Plan, state: State, ask: _Ask, now: datetime) -> Request:
         now,
         metric.capital,
         metric.unit.factor,
+        metric.column,
     )
 
 

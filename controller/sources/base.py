@@ -24,6 +24,8 @@ class Request:
     capital: float | None = None
     factor: float = 1.0
     """Takes one of the metric's declared unit to the base unit."""
+    column: str = "value"
+    """Of a query: the column that holds the number."""
 
 
 class Source(Protocol):
