@@ -101,6 +101,10 @@ class Fleet:
         del now
         return ()
 
+    def refusals(self) -> dict[str, object]:
+        """As `Connections.refusals`."""
+        return {}
+
     def release(self, rollout: str) -> None:
         """As `Connections.release`."""
         del rollout

@@ -73,6 +73,10 @@ class Connections(Protocol):
         something."""
         ...
 
+    def refusals(self) -> Mapping[str, object]:
+        """By source, how many observations it refused and why the last, where it did."""
+        ...
+
     def release(self, rollout: str) -> None:
         """Nobody looks at this rollout any more."""
         ...
@@ -380,8 +384,8 @@ class Controller:
             self._beat("running", now)
 
     def _beat(self, state: str, now: datetime) -> None:
-        note = msgspec.json.encode({"state": state, **asdict(self.totals)}).decode()
-        self._store.beat(self.owner, now, note)
+        note = {"state": state, **asdict(self.totals), "refusals": self._connections.refusals()}
+        self._store.beat(self.owner, now, msgspec.json.encode(note).decode())
         self._last_beat = now
 
 

@@ -54,6 +54,18 @@ class SourceError(Exception):
     """A source cannot be opened or asked: the message says what and what to do."""
 
 
+class UnknownSource(SourceError):
+    """There is no such source to push to: the message says which there are."""
+
+
+class TooManyError(SourceError):
+    """More at once than one push may bring: the message says how many that is."""
+
+
+class ClosedError(SourceError):
+    """The source was closed, and another has taken its place: ask for that one."""
+
+
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 
 

@@ -107,6 +107,9 @@ class Wires:
         heard, self.heard = self.heard, []
         return heard
 
+    def refusals(self) -> Mapping[str, object]:
+        return {}
+
     def release(self, rollout: str) -> None:
         self.released.append(rollout)
 

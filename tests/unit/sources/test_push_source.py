@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def opened(store: Store, **more: int) -> PushSource:
+def opened(store: Store, **more: Any) -> PushSource:
     return PushSource("signals", store, "ifd/signals", **more)
 
 
