@@ -27,6 +27,7 @@ from controller.effects import open_alert_log
 from controller.policy.load import load_text
 from controller.run.alarms import Alarms
 from controller.run.controller import Controller
+from controller.run.heartbeat import Refusals
 from controller.run.plans import Plans
 from controller.run.unit import handle
 from controller.sources.base import Source
@@ -101,7 +102,7 @@ class Fleet:
         del now
         return ()
 
-    def refusals(self) -> dict[str, object]:
+    def refusals(self) -> dict[str, Refusals]:
         """As `Connections.refusals`."""
         return {}
 

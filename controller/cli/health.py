@@ -92,6 +92,7 @@ def _store(settings: "Settings") -> Iterator[Found]:
         store.beat("doctor", datetime.now(UTC), "looked")
         yield Found("store", "ok", f"{shown}: {len(rows)} rollouts, can be written")
         yield _heartbeat(beats)
+        yield from _refusals(beats)
     except StoreError as error:
         yield Found("store", "fail", str(error), "see the words above")
     finally:
@@ -108,6 +109,16 @@ def _heartbeat(beats: list[tuple[str, datetime, str]]) -> Found:
         detail = f"{owner} was last seen {at:%Y-%m-%d %H:%M:%S} UTC"
         return Found("controller", "warn", detail, "start one: rollout run")
     return Found("controller", "ok", f"{owner} was seen {ago.total_seconds():.0f}s ago")
+
+
+def _refusals(beats: list[tuple[str, datetime, str]]) -> Iterator[Found]:
+    """What running controllers could not take."""
+    from controller.run.heartbeat import refusals
+
+    for source, told in refusals(beats).items():
+        detail = f"{told.count} observations refused; the last: {told.last}"
+        yield Found(f"pushed {source}", "warn", detail,
+                    "correct what is sent; docs/pushing.md says what is taken")  # fmt: skip
 
 
 def _policies(settings: "Settings") -> Iterator[Found]:

@@ -1,7 +1,6 @@
 """Looking at rollouts: status, explain, audit."""
 
 import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +27,7 @@ from controller.cli.people import NameArgument
 
 if TYPE_CHECKING:
     from controller.cli.render.status import View
+    from controller.run.heartbeat import Beat
     from controller.run.plans import Plans
     from controller.store.base import Entry, Rollout, Store
 
@@ -119,14 +119,14 @@ def _picture(views: list["View"], *, one: bool) -> Any:
 def _views(store: "Store", plans: "Plans", name: str | None) -> list["View"]:
     rows = store.rollouts()
     beats = store.heartbeats()
-    beat = beats[0][1] if beats else None
     return [
-        _view(store, plans, row, beat) for row in rows if name is None or row.state.rollout == name
+        _view(store, plans, row, beats) for row in rows if name is None or row.state.rollout == name
     ]
 
 
-def _view(store: "Store", plans: "Plans", row: "Rollout", beat: datetime | None) -> "View":
+def _view(store: "Store", plans: "Plans", row: "Rollout", beats: "list[Beat]") -> "View":
     from controller.cli.render.status import View, stale_after
+    from controller.run.heartbeat import refusals
     from controller.run.recall import NothingThere, recall
 
     at = now()
@@ -146,6 +146,11 @@ def _view(store: "Store", plans: "Plans", row: "Rollout", beat: datetime | None)
     if row.next_due is not None and at - row.next_due > stale_after(plan):
         late = int((at - row.next_due).total_seconds())
         warnings.append(f"no controller looks at it: due for {late}s. Is `rollout run` running?")
+    warnings += [
+        f"{source}: {told.count} observations refused; the last: {told.last}"
+        for source, told in refusals(beats).items()
+        if source.startswith(f"{state.rollout}/")
+    ]
     return View(
         state=state,
         plan=plan,
@@ -154,7 +159,7 @@ def _view(store: "Store", plans: "Plans", row: "Rollout", beat: datetime | None)
         looked_at=looked_at,
         history=tuple(_moves(store, state.rollout)),
         waiting=tuple(store.outbox(state.rollout)),
-        heartbeat=beat,
+        heartbeat=beats[0][1] if beats else None,
         warnings=tuple(warnings),
     )
 

@@ -1,4 +1,4 @@
-"""The program itself: run, doctor, demo."""
+"""The program itself: run, push, doctor, demo."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +18,12 @@ from controller.cli.output import (
     emit_line,
     settings_from,
 )
+from controller.cli.pushing import push
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (run, doctor, demo):
+    for command in (run, push, doctor, demo):
         app.command()(command)
 
 

@@ -18,10 +18,11 @@ from controller.effects import ALERTS, open_targets
 from controller.effects.base import EffectError, Target
 from controller.policy.findings import did_you_mean
 from controller.policy.models import PushSource as PushModel
+from controller.run.heartbeat import Refusals
 from controller.run.plans import Plans
 from controller.run.unit import UnknownRollout, no_such
 from controller.sources import open_source
-from controller.sources.base import ClosedError, Source, UnknownSource, Unset
+from controller.sources.base import Absent, ClosedError, Source, UnknownSource
 from controller.sources.directory import DirectorySource
 from controller.sources.push import PushSource, Received
 from controller.store.base import Store, StoreError
@@ -35,14 +36,6 @@ TOLD = 20
 """Sources whose refusals a heartbeat carries."""
 WORDS = 200
 """Characters of the last refusal's words in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """How many observations a source refused, and why the last one."""
-
-    count: int
-    last: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +153,7 @@ class Opened:
         for name, model in models.items():
             unset = self._plans.unset_in(model)
             sources[name] = (
-                Unset(unset)
+                Absent(f"environment variable {unset} is not set")
                 if unset
                 else open_source(
                     name,

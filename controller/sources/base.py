@@ -69,12 +69,13 @@ class ClosedError(SourceError):
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 
 
-class Unset:
-    """A source that cannot be opened for want of environment variables: an error of the source."""
+class Absent:
+    """A source that cannot be asked, such as one that wants for environment variables: an error
+    of the source."""
 
-    def __init__(self, variables: str) -> None:
-        """`variables`: their names."""
-        self._words = f"environment variable {variables} is not set"
+    def __init__(self, why: str) -> None:
+        """`why`, in words."""
+        self._words = why
 
     def measure(self, requests: Sequence[Request]) -> list[Measurement]:
         """See `Source.measure`."""

@@ -15,6 +15,7 @@ from controller.effects.base import EffectError
 from controller.run.alarms import Alarms
 from controller.run.commands import register, submit_command
 from controller.run.controller import Controller, TickReport
+from controller.run.heartbeat import Refusals
 from controller.run.plans import Plans
 from controller.run.unit import handle
 from controller.sources.base import Request
@@ -107,7 +108,7 @@ class Wires:
         heard, self.heard = self.heard, []
         return heard
 
-    def refusals(self) -> Mapping[str, object]:
+    def refusals(self) -> Mapping[str, Refusals]:
         return {}
 
     def release(self, rollout: str) -> None:
