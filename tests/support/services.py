@@ -18,8 +18,10 @@ from support.plans import T0
 class Desk:
     """One policy, its rollout, its service. `restart` loses all that is only in memory."""
 
-    def __init__(self, place: Path, policy: str) -> None:
+    def __init__(self, place: Path, policy: str, store_timeout: float = 5.0) -> None:
+        """`store_timeout`: how long a call waits for another's lock, in seconds."""
         self.place, self.now = place, T0
+        self._database = f"sqlite:///{place / 'rollout.db'}?timeout={store_timeout}"
         self.policies = place / "policies"
         self.policies.mkdir()
         self.write(policy)
@@ -67,9 +69,7 @@ class Desk:
         return collect(plan, state, self.service.connections.sources(state, self.now), self.now)
 
     def _open(self) -> Service:
-        settings = Settings(
-            database=str(self.place / "rollout.db"), policies=self.policies, owner="desk"
-        )
+        settings = Settings(database=self._database, policies=self.policies, owner="desk")
         return Service(
             settings,
             clock=lambda: self.now,
