@@ -22,8 +22,9 @@ from controller.sources.observation import ObservationError, decode
 from controller.sources.push import BATCH
 from controller.store.base import StoreError
 
-WORKERS = 4
-"""Pushes that are stored at the same time."""
+WORKERS = 2
+"""Pushes that are stored at the same time: one slow target does not hold up all of them, and the
+rounds keep their share of the interpreter."""
 STORE_RETRY_SECONDS = 5
 LINES = "application/x-ndjson"
 ARRAY = "application/json"

@@ -369,6 +369,11 @@ def test_a_port_that_is_taken_is_told_with_what_to_do(server: Server, desk: Desk
         Server(desk.service, "127.0.0.1", port)
 
 
+def test_small_answers_are_not_held_back(server: Server) -> None:
+    """asyncio switches Nagle's algorithm off for sockets that say they are TCP."""
+    assert server._socket.proto == socket.IPPROTO_TCP
+
+
 def test_off_is_no_server(desk: Desk) -> None:
     desk.service.settings = desk.service.settings.model_copy(update={"listen": "off"})
     assert open_api(desk.service) is None
