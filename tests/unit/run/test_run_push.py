@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from controller.core.event import Command
 from controller.core.measurement import Outcome
 from controller.run.unit import UnknownRollout
 from controller.sources.base import Request, UnknownSource
+from controller.sources.push import PushSource, Received
 from controller.sources.sql import SqlSource
 
 MINUTE = timedelta(minutes=1)
@@ -191,6 +193,25 @@ def test_a_push_asks_no_database_until_it_breaks_a_limit(
     (told,) = [t for t in decision.explanation.triggers if t.name == "load"]
     assert told.outcome is Outcome.PASS
     desk.close()
+
+
+def test_a_push_that_meets_an_edit_of_the_policy_is_seen_under_the_new_text(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.command("start")
+    desk.go(MINUTE)
+    push, edited = PushSource.push, desk.policies / "signal.yaml"
+
+    def after_an_edit(source: PushSource, *arguments: Any) -> Received:
+        monkeypatch.undo()
+        edited.write_text(STAGED.replace("candidate.errors > 10%", "candidate.errors > 9%"))
+        assert desk.service.reloader.look(desk.now)
+        assert desk.measured()["candidate.drawdown"].status == "no_data"
+        return push(source, *arguments)
+
+    monkeypatch.setattr(PushSource, "push", after_an_edit)
+    assert desk.push({"version": "v3", "pnl": -50_000}).decision is not None
+    assert desk.measured()["candidate.drawdown"].samples == 1
 
 
 def test_writers_lose_nothing_while_the_policy_is_edited(desk: Desk) -> None:
