@@ -129,8 +129,8 @@ def _add_push(app: FastAPI, desk: Desk, intake: Intake) -> None:
         f"{BATCH} observations. Answered with 200 when they are durable (some may be refused one "
         "by one), with 422 when every one of them was refused.",
         openapi_extra={"requestBody": _request_body()},
-        responses={422: {"model": Answer | Problem, "description": "Every one was refused"},
-                   **_problems(400, 404, 408, 413, 415, 503)},
+        responses={422: {"model": Answer, "description": "Every one was refused"},
+                   **_problems(400, 404, 408, 413, 415, 421, 503)},
     )  # fmt: skip
     async def push(
         request: Request,

@@ -158,7 +158,7 @@ def _sources(policy: Any, path: Path) -> Iterator[Found]:
             finally:
                 source.close()
         elif model.directory is None:
-            yield Found(what, "ok", "observations come in by call")
+            yield Found(what, "ok", "observations come in over HTTP, or by call")
         else:
             place = path.parent / model.directory
             there = "is there" if place.is_dir() else "is made when the rollout starts"

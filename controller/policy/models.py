@@ -222,7 +222,7 @@ SERVERS = ("postgresql://", "postgres://")
 
 
 class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push"):
-    """Observations come in by call, or as JSON Lines files dropped into `directory`."""
+    """Observations come in over HTTP, by call, or as JSON Lines files dropped into `directory`."""
 
     type: ClassVar[Literal["push"]] = "push"
 

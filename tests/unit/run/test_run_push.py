@@ -13,10 +13,12 @@ from support.services import Desk
 
 from controller.core.event import Command
 from controller.core.measurement import Outcome
+from controller.run.controller import Controller
 from controller.run.unit import UnknownRollout
 from controller.sources.base import Request, UnknownSource
 from controller.sources.push import PushSource, Received
 from controller.sources.sql import SqlSource
+from controller.store.base import StoreError
 
 MINUTE = timedelta(minutes=1)
 STAGED = POLICY.replace(
@@ -193,6 +195,22 @@ def test_a_push_asks_no_database_until_it_breaks_a_limit(
     (told,) = [t for t in decision.explanation.triggers if t.name == "load"]
     assert told.outcome is Outcome.PASS
     desk.close()
+
+
+def test_what_is_kept_is_no_failure_when_limits_cannot_be_looked_at_just_now(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.command("start")
+    desk.go(MINUTE)
+
+    def locked(*_arguments: object) -> None:
+        raise StoreError("locked by another program")
+
+    monkeypatch.setattr(Controller, "observed", locked)
+    pushed = desk.push({"version": "v3", "pnl": -50_000})
+    assert (pushed.received.accepted, pushed.decision) == (1, None)
+    desk.go(MINUTE)
+    assert desk.state().name.startswith("rolling_back")
 
 
 def test_a_push_that_meets_an_edit_of_the_policy_is_seen_under_the_new_text(
