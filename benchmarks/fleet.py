@@ -28,6 +28,7 @@ from controller.policy.load import load_text
 from controller.run.alarms import Alarms
 from controller.run.controller import Controller
 from controller.run.plans import Plans
+from controller.run.presence import Refusals
 from controller.run.unit import handle
 from controller.sources.base import Source
 from controller.sources.push import PushSource
@@ -104,6 +105,10 @@ class Fleet:
     def renew(self, state: State, now: datetime) -> None:
         """As `Connections.renew`."""
         del state, now
+
+    def refusals(self) -> dict[str, Refusals]:
+        """As `Connections.refusals`."""
+        return {}
 
     def release(self, rollout: str) -> None:
         """As `Connections.release`."""

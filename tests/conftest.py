@@ -3,12 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from controller.store import open_store
 from controller.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from support.postgres import Server
 
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -19,6 +23,15 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
     """An empty store that nobody else has open."""
     with open_store(str(tmp_path / "store.db")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator["Server"]:
+    """A PostgreSQL server of this process: leave nothing in it that others could trip over."""
+    from support import postgres
+
+    with postgres.running() as server:
+        yield server
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

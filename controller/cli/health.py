@@ -69,7 +69,7 @@ def _clock() -> Iterator[Found]:
 
 
 def _store(settings: "Settings") -> Iterator[Found]:
-    from controller.run.presence import controllers
+    from controller.run.presence import controllers, note
     from controller.run.settings import without_password
     from controller.store import open_store
     from controller.store.base import StoreError
@@ -91,9 +91,10 @@ def _store(settings: "Settings") -> Iterator[Found]:
         return
     try:
         rows, seen = store.rollouts(), controllers(store)
-        store.beat("doctor", datetime.now(UTC), '{"state":"looking"}')
+        store.beat("doctor", datetime.now(UTC), note("looking"))
         yield Found("store", "ok", f"{shown}: can be written, {_rollouts(len(rows))} in it")
         yield _controller(seen)
+        yield from _refusals(seen)
     except StoreError as error:
         yield Found("store", "fail", str(error), "see the words above")
     finally:
@@ -115,6 +116,16 @@ def _controller(seen: "list[Seen]") -> Found:
         return Found("controller", "warn", detail, "start one: rollout run")
     words = (f"{one.owner} was seen {(now - one.at).total_seconds():.0f}s ago" for one in at_work)
     return Found("controller", "ok", "; ".join(words))
+
+
+def _refusals(seen: "list[Seen]") -> Iterator[Found]:
+    """What running controllers could not take."""
+    from controller.run.presence import refusals
+
+    for source, told in refusals(seen).items():
+        detail = f"{told.count} observations refused; the last: {told.last}"
+        yield Found(f"pushed {source}", "warn", detail,
+                    "correct what is sent; docs/pushing.md says what is taken")  # fmt: skip
 
 
 def _policies(settings: "Settings") -> Iterator[Found]:
@@ -146,12 +157,15 @@ def _sources(policy: Any, path: Path) -> Iterator[Found]:
     for name, model in policy.sources.items():
         what = f"source {name}"
         if isinstance(model, SqlModel):
+            source = SqlSource(name, model, path.parent)
             try:
-                yield Found(what, "ok", SqlSource(name, model, path.parent).check())
+                yield Found(what, "ok", source.check())
             except SourceError as error:
                 yield Found(what, "warn", str(error), "the rollout would see no data")
+            finally:
+                source.close()
         elif model.directory is None:
-            yield Found(what, "ok", "observations come in by call")
+            yield Found(what, "ok", "observations come in over HTTP, or by call")
         elif (place := path.parent / model.directory).is_dir():
             yield Found(what, "ok", f"watches {place}, which is there")
         else:

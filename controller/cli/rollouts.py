@@ -120,14 +120,15 @@ def _views(store: "Store", plans: "Plans", name: str | None) -> list["View"]:
     from controller.run.presence import controllers
 
     rows = store.rollouts()
-    seen = next(iter(controllers(store)), None)
+    seen = controllers(store)
     return [
         _view(store, plans, row, seen) for row in rows if name is None or row.state.rollout == name
     ]
 
 
-def _view(store: "Store", plans: "Plans", row: "Rollout", seen: "Seen | None") -> "View":
+def _view(store: "Store", plans: "Plans", row: "Rollout", seen: "list[Seen]") -> "View":
     from controller.cli.render.status import View, stale_after
+    from controller.run.presence import refusals
     from controller.run.recall import NothingThere, recall
 
     at = now()
@@ -147,6 +148,11 @@ def _view(store: "Store", plans: "Plans", row: "Rollout", seen: "Seen | None") -
     if row.next_due is not None and at - row.next_due > stale_after(plan):
         late = int((at - row.next_due).total_seconds())
         warnings.append(f"no controller looks at it: due for {late}s. Is `rollout run` running?")
+    warnings += [
+        f"{source}: {told.count} observations refused; the last: {told.last}"
+        for source, told in refusals(seen).items()
+        if source.startswith(f"{state.rollout}/")
+    ]
     return View(
         state=state,
         plan=plan,
@@ -155,7 +161,7 @@ def _view(store: "Store", plans: "Plans", row: "Rollout", seen: "Seen | None") -
         looked_at=looked_at,
         history=tuple(_moves(store, state.rollout)),
         waiting=tuple(store.outbox(state.rollout)),
-        controller=seen,
+        controller=next(iter(seen), None),
         warnings=tuple(warnings),
     )
 

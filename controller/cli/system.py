@@ -1,4 +1,4 @@
-"""The program itself: run, doctor, demo."""
+"""The program itself: run, push, doctor, demo."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +18,12 @@ from controller.cli.output import (
     emit_line,
     settings_from,
 )
+from controller.cli.pushing import push
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (run, doctor, demo):
+    for command in (run, push, doctor, demo):
         app.command()(command)
 
 
@@ -32,12 +33,20 @@ def run(
     ] = None,
     database: DatabaseOption = None,
     state_dir: StateOption = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen", help="Where observations are taken; off for none [default: 127.0.0.1:8787]"
+        ),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", help="debug, info, warning or error")
     ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """The scheduled controller: looks, decides, moves, and records why, until it is stopped.
+
+    Observations are taken over HTTP, from this machine: see `rollout push`.
 
     Stop it with Ctrl-C or SIGTERM: the round that runs is finished first. Example: rollout run
     """
@@ -46,12 +55,14 @@ def run(
         database=database,
         state_dir=state_dir,
         policies=policies,
+        listen=listen,
         log_level=log_level,
         log_format="json" if as_json else None,
     )
+    from controller.api.server import open_api
     from controller.run.service import run_forever
 
-    code = run_forever(settings)
+    code = run_forever(settings, open_api)
     if code:
         raise SystemExit(code)
 

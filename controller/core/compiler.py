@@ -304,6 +304,7 @@ def _metric(name: str, metric: Metric) -> MetricPlan:
         unit=metric_unit(metric),
         capital=metric.capital,
         dependence=metric.dependence or "hac",
+        column=metric.column or "value",
     )
 
 

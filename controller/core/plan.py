@@ -44,6 +44,8 @@ class MetricPlan:
     unit: Unit
     capital: float | None
     dependence: timedelta | Literal["hac", "independent"] = "hac"
+    column: str = "value"
+    """Of a query: the column that holds the number."""
 
 
 @dataclass(frozen=True, slots=True)

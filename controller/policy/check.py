@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from controller.policy.checks import (
     counting,
+    databases,
     metrics,
     references,
     routing,
@@ -21,8 +22,10 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     references.files_written_once,
     references.names_taken,
     references.same_version,
+    databases.can_be_asked,
     metrics.fits_its_source,
     metrics.tells_versions_apart,
+    metrics.parameters_are_bound,
     metrics.aggregations,
     metrics.units,
     metrics.windows_outlast_ticks,

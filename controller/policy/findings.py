@@ -75,6 +75,7 @@ CODES: Mapping[str, str] = {
     # Routing
     "P381": "a key that is pinned to both versions",
     "P382": "a share that is too old before it can be renewed",
+    "P358": "a database that cannot be asked as it is written",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

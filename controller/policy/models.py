@@ -165,6 +165,14 @@ ConditionText = Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength"
 """A condition, such as `candidate.accuracy >= 85%`; parsed by `policy.condition`."""
 AggregationText = Annotated[str, Meta(min_length=1, max_length=200)]
 Query = Annotated[str, Meta(min_length=1, max_length=20_000)]
+Column = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        max_length=63,
+        extra={"kind": "a column: small letters, digits and _"},
+    ),
+]
 Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
 UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
 Capital = Annotated[float, Meta(gt=0)]
@@ -241,8 +249,12 @@ class Schedule(Model, frozen=True, kw_only=True):
     ] = ()
 
 
+SERVERS = ("postgresql://", "postgres://")
+"""How the URL of a database server begins."""
+
+
 class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push"):
-    """Observations come in by call, or as JSON Lines files dropped into `directory`."""
+    """Observations come in over HTTP, by call, or as JSON Lines files dropped into `directory`."""
 
     type: ClassVar[Literal["push"]] = "push"
 
@@ -258,7 +270,11 @@ class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
     type: ClassVar[Literal["sql"]] = "sql"
 
     database: Annotated[
-        Path | None, Meta(description="A DuckDB or SQLite file to open, read-only")
+        Path | None,
+        Meta(
+            description="A DuckDB or SQLite file to open, read-only; or a PostgreSQL server, "
+            "postgresql://USER:PASSWORD@HOST/NAME, from a variable: ${OPS_DATABASE}"
+        ),
     ] = None
     tables: Annotated[
         dict[Name, Path],
@@ -267,6 +283,11 @@ class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
     timeout: Annotated[
         Duration, Meta(description="How long one query may take before it counts as an error")
     ] = timedelta(seconds=10)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether `database` is a server's URL and not a file."""
+        return self.database is not None and self.database.startswith(SERVERS)
 
 
 Source = PushSource | SqlSource
@@ -286,7 +307,16 @@ class Metric(Model, frozen=True, kw_only=True):
         Query | None,
         Meta(
             description="Of a sql source: a query that gives `value` and, if it knows them, "
-            "`samples` and `as_of`; $version, $since and $now are filled in",
+            "`samples`, `variance` and `as_of`; $version, $since and $now are bound. One that "
+            "gives a row for each `version` answers for both at once, and for every metric of "
+            "the same query",
+        ),
+    ] = None
+    column: Annotated[
+        Column | None,
+        Meta(
+            description="Of a sql source: the column that holds the number, if it is not `value`; "
+            "its variance is then COLUMN_variance",
         ),
     ] = None
     window: Annotated[

@@ -65,12 +65,14 @@ metrics:
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
   slippage:
     source: books
-    query: >-
-      select avg(slippage) as value, count(*) as samples, max(time) as as_of
-      from fills where version = $version and time > $since and time <= $now
+    query: &fills >-
+      select version, avg(slippage) as value, quantile_cont(slippage, 0.99) as worst,
+      count(*) as samples, max(time) as as_of
+      from fills where time > $since and time <= $now group by version
     unit: bps
     dry_run: true
     description: What a fill costs against the middle of the book
+  worst_slippage: {source: books, query: *fills, column: worst, unit: bps}
 
 publish:
   share: {type: file, path: live/share.json}

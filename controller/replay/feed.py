@@ -83,8 +83,10 @@ class Feed:
     def open(self, store: Store) -> None:
         """Open the push sources on a store, as a start of the controller does."""
         flowing = {*self.flowing, *(flow.source for flow in self.scenario.flows)}
+        versions = (self.plan.baseline.name, self.plan.candidate.name)
         self.push = {
-            name: PushSource(name, store, f"{self.plan.rollout}/{name}") for name in sorted(flowing)
+            name: PushSource(name, store, f"{self.plan.rollout}/{name}", versions=versions)
+            for name in sorted(flowing)
         }
 
     def sources(self) -> dict[str, Source]:

@@ -17,16 +17,26 @@ from controller.core.state import State
 from controller.effects import ALERTS, open_targets
 from controller.effects.base import EffectError, Target
 from controller.effects.file import ShareFile
+from controller.policy.findings import did_you_mean
 from controller.policy.models import PushSource as PushModel
 from controller.run.plans import Plans
-from controller.run.unit import UnknownRollout
+from controller.run.presence import Refusals
+from controller.run.unit import UnknownRollout, no_such
 from controller.sources import open_source
-from controller.sources.base import Source, SourceError, Unset
+from controller.sources.base import Absent, ClosedError, Source, UnknownSource
 from controller.sources.directory import DirectorySource
 from controller.sources.push import PushSource, Received
 from controller.store.base import Store, StoreError
 
 log = logging.getLogger(__name__)
+
+
+TRIES = 3
+"""How often a push finds that its source was opened anew meanwhile."""
+TOLD = 20
+"""Sources whose refusals a heartbeat carries."""
+WORDS = 200
+"""Characters of the last refusal's words in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +94,39 @@ class Opened:
         now: datetime,
         keys: Sequence[str] = (),
     ) -> Received:
-        """Observations for a push source; see `PushSource.push`. Raises UnknownRollout and
-        SourceError when there is no such source."""
-        row = self._store.rollout(rollout)
-        if row is None:
-            raise UnknownRollout(f"no rollout {rollout!r}")
-        found = self.sources(row.state, now)
+        """Observations for a push source; see `PushSource.push`. Raises UnknownRollout, and
+        UnknownSource when there is no such source."""
+        for _ in range(TRIES):
+            row = self._store.rollout(rollout)
+            if row is None:
+                raise UnknownRollout(no_such(self._store, rollout))
+            target = self._push_source(row.state, source, now)
+            try:
+                return target.push(observations, now, keys)
+            except ClosedError:
+                # The policy was edited meanwhile: the source of the new text has its place.
+                log.debug("%s: %s was opened anew", rollout, source)
+        raise ClosedError(f"{rollout}: {source} was opened anew {TRIES} times; try again")
+
+    def _push_source(self, state: State, source: str, now: datetime) -> PushSource:
+        found = self.sources(state, now)
         target = found.get(source)
         if not isinstance(target, PushSource):
             names = [name for name, other in found.items() if isinstance(other, PushSource)]
-            raise SourceError(
-                f"{rollout} has no push source {source!r}; "
-                + (f"there are: {', '.join(names)}" if names else "its policy declares none")
-            )
-        return target.push(observations, now, keys)
+            hint = did_you_mean(source, names) if names else "its policy declares none"
+            raise UnknownSource(f"{state.rollout} has no push source {source[:64]!r}; {hint}")
+        return target
+
+    def refusals(self) -> dict[str, Refusals]:
+        """Of the push sources that refused the most since they were opened, by stored name."""
+        found = {
+            source.stored_name: Refusals(source.refused, source.last_error[:WORDS])
+            for opened in list(self._sources.values())
+            for source in opened.sources.values()
+            if isinstance(source, PushSource) and source.refused
+        }
+        most = sorted(found, key=lambda name: -found[name].count)[:TOLD]
+        return {name: found[name] for name in most}
 
     def release(self, rollout: str) -> None:
         """Nobody looks at this rollout any more: let go of its windows and connections."""
@@ -125,7 +154,7 @@ class Opened:
         for name, model in models.items():
             unset = self._plans.unset_in(model)
             sources[name] = (
-                Unset(unset)
+                Absent(f"environment variable {unset} is not set")
                 if unset
                 else open_source(
                     name,
@@ -133,6 +162,7 @@ class Opened:
                     store=self._store,
                     base_dir=known.path.parent,
                     rollout=state.rollout,
+                    versions=(known.plan.baseline.name, known.plan.candidate.name),
                 )
             )
         for source in sources.values():
@@ -147,6 +177,8 @@ class Opened:
             return source.poll(now) > 0
         except StoreError:
             raise
+        except ClosedError:
+            return False  # opened anew meanwhile, and read from where this one stopped
         except Exception:
             log.exception("%s: the directory of %s cannot be read", rollout, source.name)
             return False

@@ -21,8 +21,6 @@ from random import Random
 from threading import Lock
 from typing import Protocol
 
-import msgspec
-
 from controller.core.assess import span
 from controller.core.calendar import Lapsed, milliseconds
 from controller.core.clocks import next_due
@@ -38,9 +36,9 @@ from controller.run.alarms import Alarms
 from controller.run.collect import collect
 from controller.run.dispatch import Dispatcher
 from controller.run.plans import Plans
-from controller.run.presence import Doing, controllers
+from controller.run.presence import Doing, Refusals, controllers, note
 from controller.run.unit import handle
-from controller.sources.base import Source
+from controller.sources.base import Absent, Source
 from controller.store.base import Commit, Rollout, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -49,6 +47,8 @@ RETRY_BROKEN = timedelta(seconds=15)
 """A rollout that could not be decided on is tried again after this long."""
 BEAT_EVERY = timedelta(seconds=5)
 """While nothing is due, heartbeats are written at most this often."""
+
+NOT_ASKED = Absent("not asked between two looks")
 
 Look = tuple[Rollout, Future[dict[str, Measurement]] | None]
 """A rollout that is due, and its measurements where they were asked for ahead."""
@@ -76,6 +76,10 @@ class Connections(Protocol):
     def poll(self, now: datetime) -> Sequence[tuple[str, str]]:
         """Let sources take in what waits for them: (rollout, source) of those that had
         something."""
+        ...
+
+    def refusals(self) -> Mapping[str, Refusals]:
+        """By source, how many observations it refused and why the last, where it did."""
         ...
 
     def release(self, rollout: str) -> None:
@@ -245,11 +249,15 @@ class Controller:
             log.debug("%s: sources unknown, its look will say why", state.rollout, exc_info=True)
             return False
 
-    def _measure(self, plan: Plan, state: State, now: datetime) -> dict[str, Measurement]:
-        """What the plan reads. Sources that cannot even be opened are errors of the source, not
-        of the rollout: it is decided on all the same."""
+    def _measure(
+        self, plan: Plan, state: State, now: datetime, only: str | None = None
+    ) -> dict[str, Measurement]:
+        """What the plan reads, of all its sources or of one. Sources that cannot even be opened
+        are errors of the source, not of the rollout: it is decided on all the same."""
         try:
             sources = self._connections.sources(state, now)
+            if only is not None:
+                sources = dict.fromkeys(sources, NOT_ASKED) | {only: sources[only]}
         except Exception as error:
             log.warning("%s: sources not opened: %s", state.rollout, error, exc_info=True)
             broken = Measurement(status="error", detail=f"{type(error).__name__}: {error}")
@@ -354,9 +362,12 @@ class Controller:
         ]
         if not guards:
             return None
-        measurements = self._measure(plan, state, now)
-        if all(guard.evaluate(measurements, now)[0] is not Outcome.PASS for guard in guards):
+        # What came in is seen without asking a database for each of them.
+        alone = source if all(reads_only(plan, guard, source) for guard in guards) else None
+        look = self._measure(plan, state, now, alone)
+        if all(guard.evaluate(look, now)[0] is not Outcome.PASS for guard in guards):
             return None
+        measurements = look if alone is None else self._measure(plan, state, now)
         event = Tick(measurements, scheduled=False)
         decision = handle(self._store, self._plans.plan, state.rollout, event, now)
         self.dispatcher.dispatch(now, state.rollout)
@@ -397,8 +408,8 @@ class Controller:
             self._beat("running", now)
 
     def _beat(self, state: Doing, now: datetime) -> None:
-        note = msgspec.json.encode({"state": state, **asdict(self.totals)}).decode()
-        self._store.beat(self.owner, now, note)
+        words = note(state, asdict(self.totals), self._connections.refusals())
+        self._store.beat(self.owner, now, words)
         self._last_beat = now
 
 
@@ -410,6 +421,15 @@ def hard_limits(plan: Plan, step: Step, source: str) -> list[TriggerPlan]:
         for trigger in plan.guarding[step.name]
         if trigger.hard and any(key.partition(".")[2] in fed for key in trigger.references)
     ]
+
+
+def reads_only(plan: Plan, guard: TriggerPlan, source: str) -> bool:
+    """Whether nothing but `source` is needed to judge `guard`."""
+    names = (key.partition(".") for key in guard.references)
+    return all(
+        subject == source or (name in plan.metrics and plan.metrics[name].source == source)
+        for subject, _, name in names
+    )
 
 
 @contextmanager

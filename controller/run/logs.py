@@ -11,7 +11,7 @@ from typing import Literal, TextIO
 import msgspec
 
 TEXT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
-QUIET = ("apscheduler", "alembic", "transitions", "watchfiles")
+QUIET = ("apscheduler", "alembic", "transitions", "watchfiles", "uvicorn")
 """Libraries that log each of their steps; what matters of it is said again in our own words."""
 
 

@@ -10,11 +10,12 @@ import random
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from apscheduler.schedulers.base import BaseScheduler
 
@@ -31,6 +32,7 @@ from controller.run.plans import Plans
 from controller.run.reload import PolicyWatch, Reloader
 from controller.run.scheduler import TickScheduler
 from controller.run.settings import Settings, without_password
+from controller.sources.push import Received
 from controller.store import open_store
 from controller.store.base import StoreError
 
@@ -40,6 +42,30 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 EXIT_DONE = 0
 EXIT_UNREACHABLE = 3
+
+
+class Face(Protocol):
+    """What others reach this controller by."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+        ...
+
+    def stop(self) -> None:
+        """Finish what is being answered; answer nothing more."""
+        ...
+
+
+class FaceError(Exception):
+    """A face cannot be opened; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of one push, and the decision that it called for at once."""
+
+    received: Received
+    decision: Decision | None = None
 
 
 def utc_now() -> datetime:
@@ -121,9 +147,13 @@ class Service:
             self.controller.say_goodbye(self.clock())
         except StoreError as error:
             log.warning("the last heartbeat was not written: %s", error)
+        self.close()
+        log.info("stopped after %d rounds", self.controller.totals.rounds)
+
+    def close(self) -> None:
+        """Let go of everything: of a service that was never started, all that is left to do."""
         self.connections.close()
         self.store.close()
-        log.info("stopped after %d rounds", self.controller.totals.rounds)
 
     # Rounds -------------------------------------------------------------------------------
 
@@ -150,13 +180,29 @@ class Service:
         return report
 
     def push(
-        self, rollout: str, source: str, observations: Sequence[Mapping[str, Any]]
-    ) -> Decision | None:
-        """Observations of this process, for a push source. What breaks a hard limit is decided
-        on before this returns. Raises SourceError, UnknownRollout, StoreError."""
+        self,
+        rollout: str,
+        source: str,
+        observations: Sequence[Mapping[str, Any]] | bytes,
+        keys: Sequence[str] = (),
+    ) -> Pushed:
+        """Observations for a push source: mappings, or JSON Lines; see `PushSource.push`. What
+        breaks a hard limit is decided on before this returns. Raises UnknownRollout, SourceError,
+        StoreError."""
         now = self.clock()
-        self.connections.push(rollout, source, observations, now)
-        return self.controller.observed(rollout, source, now)
+        received = self.connections.push(rollout, source, observations, now, keys)
+        if not received.accepted:
+            return Pushed(received)
+        try:
+            return Pushed(received, self.controller.observed(rollout, source, now))
+        except StoreError as error:
+            # They are kept, so this is no failure of the push: the next round decides on them.
+            log.warning("%s: hard limits are looked at in the next round: %s", rollout, error)
+            return Pushed(received)
+
+    def not_ready(self) -> str:
+        """Why nobody is guarded at the moment; empty while rounds are done."""
+        return self._store_trouble or ("" if self._begun else "no round has been done yet")
 
     def share_file(self, rollout: str) -> Path:
         """Where the share of `rollout` is published, for `Client.in_process`. Raises
@@ -187,10 +233,11 @@ class Service:
         log.error("a round failed: %s: %s", type(error).__name__, error)
 
 
-def run_forever(settings: Settings, policies: Path | None = None) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit code. A second signal ends it at once."""
-    if policies is not None:
-        settings = settings.model_copy(update={"policies": policies})
+def run_forever(
+    settings: Settings, open_face: Callable[[Service], Face | None] = lambda _: None
+) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code. A second signal ends it at once.
+    `open_face` opens what others reach it by, and may raise FaceError."""
     logs.configure(settings.log_level, settings.log_format)
     asked = Event()
 
@@ -203,10 +250,20 @@ def run_forever(settings: Settings, policies: Path | None = None) -> int:
     except StoreError as error:
         log.critical("%s", error)
         return EXIT_UNREACHABLE
+    try:
+        face = open_face(service)
+    except FaceError as error:
+        log.critical("%s", error)
+        service.close()
+        return EXIT_UNREACHABLE
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     service.start()
+    if face is not None:
+        face.start()
     asked.wait()
     log.info("stopping: the round that runs is finished first")
+    if face is not None:
+        face.stop()
     service.stop()
     return EXIT_DONE

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,9 @@ from controller.policy.models import parse_duration
 PREFIX = "ROLLOUT_"
 DOTENV = ".env"
 FILE = "rollout.toml"
+OFF = "off"
+LAST_PORT = 65_535
+IPV6 = 6
 
 
 class SettingsError(Exception):
@@ -32,6 +36,32 @@ class SettingsError(Exception):
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+def parse_listen(value: object) -> str:
+    """`127.0.0.1:8787`, `[::1]:8787`, or `off`. Raises ValueError with the remedy."""
+    text = str(value).strip()
+    if text == OFF:
+        return OFF
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
+        raise ValueError("write an address and a port, like 127.0.0.1:8787, or off")
+    host = "127.0.0.1" if host == "localhost" else host
+    try:
+        address = ip_address(host)
+    except ValueError:
+        raise ValueError("write the address in numbers, like 127.0.0.1:8787, or off") from None
+    if not address.is_loopback:
+        raise ValueError(
+            "anybody who can reach that address could push observations, for there are no tokens "
+            "yet; listen on 127.0.0.1 or [::1], and let others in through a tunnel or a proxy that "
+            "knows them"
+        )
+    return f"[{host}]:{port}" if address.version == IPV6 else f"{host}:{port}"
+
+
+Listen = Annotated[str, BeforeValidator(parse_listen)]
 
 
 class _DotEnv(DotEnvSettingsSource):
@@ -77,6 +107,10 @@ class Settings(BaseSettings):
     workers: int = Field(
         default=4, ge=1, le=64, description="Slow sources and targets served at the same time"
     )
+    listen: Listen = Field(
+        default="127.0.0.1:8787",
+        description="Address and port at which observations are taken; `off` for none",
+    )
     owner: str = Field(
         default="", description="Name of this controller; by default host and process"
     )
@@ -99,6 +133,14 @@ class Settings(BaseSettings):
     def store(self) -> str:
         """Where the store is."""
         return self.database or str(self.state_dir / "rollout.db")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port at which it listens; None: it does not."""
+        if self.listen == OFF:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
 
     @property
     def name(self) -> str:

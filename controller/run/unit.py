@@ -13,6 +13,7 @@ from controller.core.decision import Decision
 from controller.core.event import Command, Event, PolicyEdit, Tick
 from controller.core.plan import Plan
 from controller.core.state import State
+from controller.policy.findings import did_you_mean
 from controller.store.base import Commit, Store
 
 TRIES = 20
@@ -38,7 +39,7 @@ def handle(store: Store, plan_of: PlanOf, rollout: str, event: Event, now: datet
     for _ in range(TRIES):
         row = store.rollout(rollout)
         if row is None:
-            raise UnknownRollout(_no_such(store, rollout))
+            raise UnknownRollout(no_such(store, rollout))
         at = not_before(row.state, now)
         plan = plan_of(policy_for(event, row.state), at)
         decision = decide(plan, row.state, event, at)
@@ -77,6 +78,7 @@ def due_after(
     return min(due, was_due)
 
 
-def _no_such(store: Store, name: str) -> str:
-    names = ", ".join(row.state.rollout for row in store.rollouts()[:20])
-    return f"no rollout {name!r}; " + (f"there are: {names}" if names else "there is none yet")
+def no_such(store: Store, name: str) -> str:
+    """Words for a rollout that is not there, with those that are."""
+    names = [row.state.rollout for row in store.rollouts()]
+    return f"no rollout {name[:64]!r}; {did_you_mean(name, names)}"

@@ -1,5 +1,6 @@
 """Measurements in: one file each, one interface (`base.Source`)."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import assert_never
 
@@ -10,12 +11,29 @@ from controller.sources.base import Source
 from controller.store.base import Store
 
 
-def open_source(name: str, model: Model, *, store: Store, base_dir: Path, rollout: str) -> Source:
+def open_source(
+    name: str,
+    model: Model,
+    *,
+    store: Store,
+    base_dir: Path,
+    rollout: str,
+    versions: Collection[str] = (),
+) -> Source:
     """The source that a policy names. `base_dir` is where the policy lies; observations are
-    stored under `ROLLOUT/NAME`, so that rollouts never share them. Raises StoreError."""
+    stored under `ROLLOUT/NAME`, so that rollouts never share them, and only those of `versions`
+    are taken. Raises StoreError."""
     match model:
         case PushModel():
-            return _open_push(name, model, store, base_dir, stored_name(rollout, name))
+            stored = stored_name(rollout, name)
+            if model.directory is None:
+                from controller.sources.push import PushSource
+
+                return PushSource(name, store, stored, versions=versions)
+            from controller.sources.directory import DirectorySource
+
+            directory = base_dir / model.directory
+            return DirectorySource(name, store, directory, stored, versions=versions)
         case SqlModel():
             from controller.sources.sql import SqlSource
 
@@ -27,13 +45,3 @@ def open_source(name: str, model: Model, *, store: Store, base_dir: Path, rollou
 def stored_name(rollout: str, source: str) -> str:
     """Name in the store of a rollout's source."""
     return f"{rollout}/{source}"
-
-
-def _open_push(name: str, model: PushModel, store: Store, base_dir: Path, stored: str) -> Source:
-    if model.directory is None:
-        from controller.sources.push import PushSource
-
-        return PushSource(name, store, stored)
-    from controller.sources.directory import DirectorySource
-
-    return DirectorySource(name, store, base_dir / model.directory, stored)

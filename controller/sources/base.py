@@ -25,6 +25,8 @@ class Request:
     capital: float | None = None
     factor: float = 1.0
     """Takes one of the metric's declared unit to the base unit."""
+    column: str = "value"
+    """Of a query: the column that holds the number."""
 
 
 class Source(Protocol):
@@ -74,15 +76,28 @@ class SourceError(Exception):
     """A source cannot be opened or asked: the message says what and what to do."""
 
 
+class UnknownSource(SourceError):
+    """There is no such source to push to: the message says which there are."""
+
+
+class TooManyError(SourceError):
+    """More at once than one push may bring: the message says how many that is."""
+
+
+class ClosedError(SourceError):
+    """The source was closed, and another has taken its place: ask for that one."""
+
+
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 
 
-class Unset:
-    """A source that cannot be opened for want of environment variables: an error of the source."""
+class Absent:
+    """A source that cannot be asked, such as one that wants for environment variables: an error
+    of the source."""
 
-    def __init__(self, variables: str) -> None:
-        """`variables`: their names."""
-        self._words = f"environment variable {variables} is not set"
+    def __init__(self, why: str) -> None:
+        """`why`, in words."""
+        self._words = why
 
     def measure(self, requests: Sequence[Request]) -> list[Measurement]:
         """See `Source.measure`."""

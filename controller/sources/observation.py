@@ -43,24 +43,37 @@ class ObservationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An observation, or a later part of one. `at` is UTC."""
+    """An observation, or a later part of one. `at` is UTC. `ahead`: it was stamped ahead of our
+    clock, by no more than `AHEAD`."""
 
     version: str | None
     at: datetime
     id: str | None
     key: str | None
     fields: dict[str, Value]
+    ahead: bool = False
 
 
 def parse_line(line: bytes, now: datetime) -> Part:
     """A part from one line of JSON. Raises ObservationError."""
     if len(line) > LINE:
         raise ObservationError(f"{len(line)} bytes long; at most {LINE} are taken")
+    return parse(decode(line), now)
+
+
+def decode(text: bytes) -> Any:
+    """What a text of JSON says; NaN, infinity and integers of any length, which JSON does not
+    have, are read as Python's own JSON reads them. Raises ObservationError."""
     try:
-        raw = msgspec.json.decode(line)
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ObservationError("not JSON that can be read: nested too deep") from None
     except msgspec.DecodeError:
-        raw = _lenient(line)
-    return parse(raw, now)
+        pass  # most often one of those; if not, Python says where it breaks
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ObservationError(f"not JSON: {error}") from None
 
 
 def parse(raw: Any, now: datetime) -> Part:
@@ -69,15 +82,17 @@ def parse(raw: Any, now: datetime) -> Part:
         raise ObservationError(f"an observation is an object, not {type(raw).__name__}")
     if len(raw) > FIELDS + len(_RESERVED):
         raise ObservationError(f"{len(raw)} fields; at most {FIELDS} are taken")
+    at = _moment(raw.get("ts"), now)
     return Part(
         version=_name(raw, "version"),
-        at=_moment(raw.get("ts"), now),
+        at=min(at, now),
         id=_name(raw, "id"),
         key=_name(raw, "key"),
         fields={
             _field(name): _value(name, value) for name, value in raw.items()
             if name not in _RESERVED
         },
+        ahead=at > now,
     )  # fmt: skip
 
 
@@ -89,14 +104,6 @@ def encode(observation: Observation) -> bytes:
     if observation.key is not None:
         line["key"] = observation.key
     return msgspec.json.encode({**line, **observation.fields})
-
-
-def _lenient(line: bytes) -> Any:
-    """Python's own JSON also knows NaN, Infinity and integers of any length."""
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ObservationError(f"not JSON: {error}") from None
 
 
 def _name(raw: Mapping[str, Any], name: str) -> str | None:
@@ -151,4 +158,4 @@ def _moment(value: Any, now: datetime) -> datetime:
     if at - now > AHEAD:
         ahead = span(milliseconds(at - now))
         raise ObservationError(f"ts {at.isoformat()} is {ahead} ahead of the clock")
-    return min(at, now)
+    return at

@@ -5,7 +5,7 @@ it when the source is opened, so a restart sees what was seen before.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import RLock
@@ -17,7 +17,7 @@ from controller.judge.compare import Comparisons
 from controller.judge.growing import Dependence
 from controller.judge.ranks import shift
 from controller.judge.window import FIELDS, LIMIT, Observation, Windows
-from controller.sources.base import Request, SourceError
+from controller.sources.base import ClosedError, Request, TooManyError
 from controller.sources.observation import ObservationError, Part, encode, parse, parse_line
 from controller.store.base import ObservationBatch, Store
 
@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 BATCH = 10_000
 """Observations of one push."""
 VERSIONS = 100
-"""Versions of one source."""
+"""Versions of one source, where nobody says which there are."""
+REASONS = 10
+"""Refusals of one push that are told word by word; all are counted."""
 
 NOTE = b'{"note":'
 """How a stored line begins that is no observation, but a note of the source to itself."""
@@ -37,27 +39,44 @@ Parse = Callable[[], Part]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What became of one push. `repeated`: the whole batch was known by its keys."""
+    """What became of one push. `repeated`: the whole batch was known by its keys. `reasons`: of
+    the first refusals, each with its place. `contradicted`: fields of a known id that said
+    otherwise than before; the first value stays. `ahead`: stamped ahead of our clock by a little,
+    and counted as seen now."""
 
     accepted: int
     refused: int = 0
     repeated: bool = False
+    reasons: tuple[str, ...] = ()
+    contradicted: int = 0
+    ahead: int = 0
 
 
 class PushSource:
     """The observations of one source of one rollout. Safe for several threads."""
 
     def __init__(
-        self, name: str, store: Store, stored_name: str | None = None, *, limit: int = LIMIT
+        self,
+        name: str,
+        store: Store,
+        stored_name: str | None = None,
+        *,
+        limit: int = LIMIT,
+        versions: Collection[str] = (),
     ) -> None:
         """`stored_name` is the name in the store, where names are shared by all rollouts.
-        `limit` is how many observations of a version are kept in memory. Raises StoreError."""
+        `limit` is how many observations of a version are kept in memory. `versions`: those that
+        are taken; by default whatever comes. Raises StoreError."""
         self.name = name
         self.stored_name = stored_name or name
         self.accepted = 0
         self.refused = 0
         """Observations refused, and fields that contradicted what was known, since opened."""
+        self.ahead = 0
+        """Observations stamped ahead of our clock by a little, since opened."""
         self.last_error = ""
+        self._versions = tuple(versions)
+        self._closed = False
         self._store = store
         self._windows = Windows(limit)
         self._comparisons = Comparisons(self._windows)
@@ -77,8 +96,8 @@ class PushSource:
     ) -> Received:
         """Take in observations: mappings, or JSON Lines. Durable on return. A bad one is left
         out, counted, and told in `last_error`; the others are taken. A batch of which any of
-        `keys` was seen before is not taken again. Raises SourceError for a batch that is too
-        large, StoreError when it cannot be stored: then nothing was taken."""
+        `keys` was seen before is not taken again. Raises TooManyError, ClosedError, and StoreError
+        when it cannot be stored: then nothing was taken."""
         if isinstance(observations, bytes):
             lines = enumerate(observations.split(b"\n"), 1)
             found = [(f"line {n}", _line(line, now)) for n, line in lines if line.strip()]
@@ -87,7 +106,7 @@ class PushSource:
                 (f"observation {n}", _mapping(raw, now)) for n, raw in enumerate(observations, 1)
             ]
         if len(found) > BATCH:
-            raise SourceError(f"{self.name}: {len(found)} observations; send {BATCH} at a time")
+            raise TooManyError(f"{self.name}: {len(found)} observations; send {BATCH} at a time")
         return self._take(found, now, keys)
 
     def _take(
@@ -100,10 +119,14 @@ class PushSource:
         """Check, store, then add to the windows. `note` is a line stored along with
         them, that begins with `NOTE`."""
         with self._lock:
+            if self._closed:
+                raise ClosedError(f"{self.name} is closed")
+            ahead = self.ahead
             checked, errors = self._checked(found)
+            reasons = tuple(errors[:REASONS])
             if not checked and not note:
                 self._refuse(errors)
-                return Received(0, len(errors))
+                return Received(0, len(errors), reasons=reasons)
             lines = [encode(observation) for observation in checked]
             if note:
                 lines.append(note)
@@ -112,11 +135,18 @@ class PushSource:
             if batch is None:
                 return Received(0, 0, repeated=True)
             self._refuse(errors)
+            before = self.refused
             if batch.number != self._through + 1:
                 self._catch_up()  # somebody else has written as well: take all, in order
             else:
                 self._add(checked, batch)
-            return Received(len(checked), len(errors))
+            return Received(
+                len(checked),
+                len(errors),
+                reasons=reasons,
+                contradicted=self.refused - before,
+                ahead=self.ahead - ahead,
+            )
 
     def _checked(self, found: Iterable[tuple[str, Parse]]) -> tuple[list[Observation], list[str]]:
         """The good ones with version and time settled, and what is wrong with the others."""
@@ -126,7 +156,10 @@ class PushSource:
         versions = set(self._windows.by_version)
         for place, read in found:
             try:
-                observation = self._settled(read(), fresh)
+                part = read()
+                observation = self._settled(part, fresh)
+                if self._versions and observation.version not in self._versions:
+                    raise ObservationError(self._other(observation.version))
                 if observation.version not in versions:
                     if len(versions) >= VERSIONS:
                         raise ObservationError(f"more than {VERSIONS} versions")
@@ -136,8 +169,15 @@ class PushSource:
                 continue
             if observation.id is not None:
                 fresh.setdefault(observation.id, observation)
+            self.ahead += part.ahead
             checked.append(observation)
         return checked, errors
+
+    def _other(self, version: str) -> str:
+        """A version that no rule speaks of would fill memory, and say of a source that it is
+        heard while what matters is silent."""
+        known = " nor ".join(self._versions)
+        return f"version {version[:40]!r} is neither {known}"
 
     def _settled(self, part: Part, fresh: Mapping[str, Observation]) -> Observation:
         """A later part has the version, time and key of the first (rule 10), in the store too:
@@ -252,12 +292,17 @@ class PushSource:
             crowded = sum(window.crowded for window in self._windows)
             if crowded:
                 words += f"; {crowded} values left out, more than {FIELDS} fields of a version"
+            if self.ahead:
+                words += f"; {self.ahead} stamped ahead of the clock here and counted as seen now"
             if self.refused:
                 words += f"; {self.refused} refused, the last: {self.last_error}"
             return words
 
     def close(self) -> None:
-        """The store is not this source's to close."""
+        """Take in nothing more: whoever opens it next has all that was taken. The store is not
+        this source's to close."""
+        with self._lock:
+            self._closed = True
 
 
 def _line(line: bytes, now: datetime) -> Parse:

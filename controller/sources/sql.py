@@ -1,106 +1,60 @@
-"""Metrics as queries: DuckDB over CSV, Parquet and JSON files, or a DuckDB or SQLite database."""
+"""Metrics as queries: PostgreSQL, DuckDB over CSV, Parquet and JSON files, a DuckDB or SQLite file.
 
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
+A query gives a row with the metric's column (`value`, if it names no other) and, where it knows
+them, `samples`, `variance` and `as_of` (the newest observation). `$version`, `$since` and `$now`
+are bound as parameters. Metrics that share a query are asked with one question; a query without
+`$version` that gives a `version` column, one row each, answers for both versions at once.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from threading import Lock
+from typing import Any
 
 from controller.core.measurement import Measurement
 from controller.policy.models import SqlSource as SqlModel
 from controller.sources.base import Request, SourceError
+from controller.sources.engines import ROWS, Engine, Given, QueryError, Table, open_files
 
-INSTALL = "pip install 'rollout-controller[sql]'"
+VERSION = "version"
+_PARAMETER = re.compile(r"\$(version|since|now)\b")
 
-_READERS = {
-    ".csv": "read_csv",
-    ".tsv": "read_csv",
-    ".parquet": "read_parquet",
-    ".json": "read_json",
-    ".jsonl": "read_json",
-    ".ndjson": "read_json",
-}
-
-
-class _Engine(Protocol):
-    """A connection of either engine, and how it speaks of time and of trouble."""
-
-    errors: tuple[type[Exception], ...]
-    connection: Any
-
-    def moment(self, at: datetime) -> Any:
-        """`at` as the engine compares it."""
-        ...
-
-    def only_reads(self, query: str) -> bool:
-        """Whether `query` is one statement that writes nothing. Raises one of `errors`."""
-        ...
-
-
-class _DuckDb:
-    """In memory; files are read where they are. Times are bound as they are."""
-
-    def __init__(self) -> None:
-        import duckdb
-
-        self.errors: tuple[type[Exception], ...] = (duckdb.Error,)
-        self.connection: Any = duckdb.connect(":memory:")
-        self.connection.execute("set timezone = 'UTC'")
-
-    def moment(self, at: datetime) -> Any:
-        """See `_Engine.moment`."""
-        return at
-
-    def only_reads(self, query: str) -> bool:
-        """See `_Engine.only_reads`. A database is attached read-only, but `copy ... to` could
-        still write a file."""
-        import duckdb
-
-        found = self.connection.extract_statements(query)
-        return [statement.type for statement in found] == [duckdb.StatementType.SELECT]
-
-
-class _Sqlite:
-    """Read-only. Times are bound as SQLite writes them: `2026-03-02 15:00:00`, in UTC."""
-
-    def __init__(self, path: Path) -> None:
-        self.errors: tuple[type[Exception], ...] = (sqlite3.Error, sqlite3.Warning)
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        self.connection: Any = sqlite3.connect(uri, uri=True, check_same_thread=False)
-
-    def moment(self, at: datetime) -> Any:
-        """See `_Engine.moment`."""
-        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-
-    def only_reads(self, query: str) -> bool:
-        """See `_Engine.only_reads`. The file is open read-only, and takes one statement."""
-        return bool(query)
+Question = tuple[str, tuple[tuple[str, str | datetime], ...]]
+"""A query and what its parameters stand for: asked once for all who ask the same."""
 
 
 class SqlSource:
-    """Asks DuckDB or SQLite; opens the files for each look and never writes to them.
-
-    A query gives one row with `value` and, where it knows them, `samples`, `variance` and `as_of`
-    (the newest observation). `$version`, `$since` and `$now` are bound as parameters. No row or a
-    null value is no data; an error, or an answer that takes longer than `timeout`, is an error.
-    """
+    """Asks one database, read-only. No row or a null value is no data; an error, or an answer
+    that takes longer than `timeout`, is an error. Safe for several threads."""
 
     def __init__(self, name: str, model: SqlModel, base_dir: Path) -> None:
-        """Opens nothing yet: a file that is not there today may be there at the next tick."""
+        """Opens nothing yet: what is not there today may be there at the next tick."""
         self.name = name
         self._model = model
         self._base = base_dir
         self._newest: datetime | None = None
+        self._asking = Lock()
+        self._server: Engine | None = None
 
     def measure(self, requests: Sequence[Request]) -> list[Measurement]:
         """See `Source.measure`."""
+        asked: dict[Question, list[int]] = {}
+        for index, request in enumerate(requests):
+            asked.setdefault(_question(request), []).append(index)
+        found: dict[int, Measurement] = {}
         try:
-            with self._connected() as engine:
-                return [self._ask(engine, request) for request in requests]
+            with self._opened() as engine:
+                for question, indexes in asked.items():
+                    wanted = [requests[index] for index in indexes]
+                    answers = self._ask(engine, question, wanted)
+                    found.update(zip(indexes, answers, strict=True))
         except SourceError as error:
-            return [Measurement(status="error", detail=str(error)) for _ in requests]
+            broken = Measurement(status="error", detail=str(error))
+            return [found.get(index, broken) for index in range(len(requests))]
+        return [found[index] for index in range(len(requests))]
 
     def last_received(self) -> datetime | None:
         """Newest `as_of` that any query has given."""
@@ -108,114 +62,71 @@ class SqlSource:
 
     def check(self) -> str:
         """See `Source.check`."""
-        with self._connected() as engine:
-            engine.connection.execute("select 1").fetchall()
-            return f"reads {', '.join(self._model.tables) or self._model.database or 'no tables'}"
+        seconds = self._model.timeout.total_seconds()
+        with self._opened() as engine:
+            try:
+                engine.ask("select 1 as value", {}, seconds)
+            except QueryError as error:
+                raise SourceError(f"{self.name}: {error}") from None
+            place = getattr(engine, "place", None) or self._model.database
+            return f"reads {', '.join(self._model.tables) or place or 'no tables'}"
 
     def close(self) -> None:
-        """Nothing stays open between two looks."""
+        """Hang up on a server; files do not stay open between two looks."""
+        with self._asking:
+            server, self._server = self._server, None
+            if server is not None:
+                server.close()
 
     @contextmanager
-    def _connected(self) -> Iterator[_Engine]:
-        engine = self._open()
+    def _opened(self) -> Iterator[Engine]:
+        """The files, opened for this look; or the server, one at a time."""
+        if self._model.is_server:
+            with self._asking:
+                yield self._connected(self._model.database or "")
+            return
+        engine = open_files(self.name, self._model, self._base)
         try:
-            try:
-                self._attach(engine)
-            except engine.errors as error:
-                raise SourceError(f"{self.name}: {_first_line(error)}") from error
             yield engine
         finally:
-            engine.connection.close()
+            engine.close()
 
-    def _open(self) -> _Engine:
-        if self._model.database is not None:
-            file = self._existing(self._model.database)
-            if _is_sqlite(file):
-                return _Sqlite(file)
+    def _connected(self, url: str) -> Engine:
+        if self._server is None:
+            from controller.sources.postgresql import PostgreSql
+
+            self._server = PostgreSql(self.name, url)
+        return self._server
+
+    def _ask(
+        self, engine: Engine, question: Question, requests: Sequence[Request]
+    ) -> list[Measurement]:
+        query, given = question
         try:
-            return _DuckDb()
-        except ImportError:
-            raise SourceError(f"{self.name}: DuckDB is missing; install it: {INSTALL}") from None
-
-    def _attach(self, engine: _Engine) -> None:
-        if isinstance(engine, _Sqlite):
-            return
-        if self._model.database is not None:
-            file = self._existing(self._model.database)
-            engine.connection.execute(f"attach '{_quoted(file)}' as source (read_only)")
-            engine.connection.execute("use source")
-        for table, place in self._model.tables.items():
-            engine.connection.execute(f'create temp view "{table}" as {self._reader(place)}')
-
-    def _reader(self, place: str) -> str:
-        reader = _READERS.get((self._base / place).suffix)
-        if reader is None:
-            raise SourceError(
-                f"{self.name}: {place} is not a file this source reads "
-                f"({', '.join(_READERS)}; a database goes into `database`)"
-            )
-        if "*" not in place:
-            self._existing(place)
-        return f"select * from {reader}('{_quoted(self._base / place)}')"
-
-    def _existing(self, place: str) -> Path:
-        path = self._base / place
-        if not path.is_file():
-            raise SourceError(f"{self.name}: there is no file {path}")
-        return path
-
-    def _ask(self, engine: _Engine, request: Request) -> Measurement:
-        wanted = {
-            "version": request.version,
-            "since": engine.moment(request.since),
-            "now": engine.moment(request.now),
-        }
-        given = {name: value for name, value in wanted.items() if f"${name}" in request.expression}
-        seconds = self._model.timeout.total_seconds()
-        asking, interrupted = threading.Lock(), threading.Event()
-
-        def interrupt() -> None:
-            # Not once the answer is there: that would hit the next query, or a closed connection.
-            with asking:
-                if not late.finished.is_set():
-                    interrupted.set()
-                    engine.connection.interrupt()
-
-        late = threading.Timer(seconds, interrupt)
-        late.start()
-        try:
-            if not engine.only_reads(request.expression):
-                return Measurement(status="error", detail="not one `select`; a metric only reads")
-            found = engine.connection.execute(request.expression, given)
-            names = [column[0].lower() for column in found.description or ()]
-            rows = found.fetchmany(2)
-        except engine.errors as error:
-            detail = (
-                f"no answer within {seconds:g}s" if interrupted.is_set() else _first_line(error)
-            )
-            return Measurement(status="error", detail=detail)
-        finally:
-            with asking:
-                late.cancel()
-        return self._measurement(names, rows, request)
+            table = engine.ask(query, dict(given), self._model.timeout.total_seconds())
+            by_version = _rows(table, dict(given), requests)
+        except QueryError as error:
+            return [Measurement(status="error", detail=str(error)) for _ in requests]
+        return [
+            self._measurement(table.names, by_version.get(request.version), request)
+            for request in requests
+        ]
 
     def _measurement(
-        self, names: list[str], rows: list[tuple[Any, ...]], request: Request
+        self, names: Sequence[str], values: tuple[Any, ...] | None, request: Request
     ) -> Measurement:
-        if "value" not in names:
-            columns = ", ".join(names)
-            return Measurement(status="error", detail=f"no column `value` among: {columns}")
-        if len(rows) > 1:
-            return Measurement(status="error", detail="more than one row; a metric is one number")
-        row = dict(zip(names, rows[0], strict=True)) if rows else {}
+        if request.column not in names:
+            detail = f"no column `{request.column}` among: {', '.join(names)}"
+            return Measurement(status="error", detail=detail)
+        row = dict(zip(names, values, strict=True)) if values is not None else {}
         newest = _moment(row.get("as_of"))
         if newest is not None and (self._newest is None or newest > self._newest):
             self._newest = newest
-        if row.get("value") is None:
+        if row.get(request.column) is None:
             return Measurement(status="no_data", detail="the query gave nothing", as_of=newest)
         try:
-            value = float(row["value"]) * request.factor
-            variance = row.get("variance")
+            value = float(row[request.column]) * request.factor
+            variance = row.get(_variance(request.column))
             spread = None if variance is None else float(variance) * request.factor**2
             samples = int(row.get("samples", 0) or 0)
         except (TypeError, ValueError, OverflowError) as error:
@@ -226,9 +137,40 @@ class SqlSource:
         )
 
 
-def _is_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
+def _question(request: Request) -> Question:
+    """Only what a query names is bound: so those that name no version ask the same."""
+    values: Given = {VERSION: request.version, "since": request.since, "now": request.now}
+    names: dict[str, None] = dict.fromkeys(_PARAMETER.findall(request.expression))
+    return request.expression, tuple((name, values[name]) for name in names)
+
+
+def _rows(table: Table, given: Given, requests: Sequence[Request]) -> Mapping[str, tuple[Any, ...]]:
+    """The row of each version that is asked for. Raises QueryError."""
+    versions = dict.fromkeys(request.version for request in requests)
+    if VERSION in given or VERSION not in table.names:
+        if VERSION not in given and len(versions) > 1:
+            raise QueryError(
+                "asked for both versions and tells them not apart: "
+                "select a column `version`, or add `where version = $version`"
+            )
+        if len(table.rows) > 1:
+            raise QueryError("more than one row; a metric is one number")
+        return dict.fromkeys(versions, table.rows[0]) if table.rows else {}
+    if len(table.rows) > ROWS:
+        raise QueryError(f"more than {ROWS} rows; give one for each version")
+    at = table.names.index(VERSION)
+    found: dict[str, tuple[Any, ...]] = {}
+    for row in table.rows:
+        version = str(row[at])
+        if version in versions and version in found:
+            raise QueryError(f"more than one row of version {version}; a metric is one number")
+        found[version] = row
+    return found
+
+
+def _variance(column: str) -> str:
+    """Column of the variance of one observation of `column`."""
+    return "variance" if column == "value" else f"{column}_variance"
 
 
 def _moment(value: Any) -> datetime | None:
@@ -240,11 +182,3 @@ def _moment(value: Any) -> datetime | None:
     if not isinstance(value, datetime):
         return None
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300]

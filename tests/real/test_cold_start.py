@@ -8,8 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {
-    "alembic", "apscheduler", "duckdb", "exchange_calendars", "numpy", "pandas", "pydantic",
-    "pydantic_settings", "rich", "sqlalchemy", "transitions", "watchfiles",
+    "alembic", "anyio", "apscheduler", "duckdb", "exchange_calendars", "fastapi", "numpy", "pandas",
+    "psycopg", "pydantic", "pydantic_settings", "rich", "sqlalchemy", "starlette", "transitions",
+    "urllib3", "uvicorn", "watchfiles",
 }  # fmt: skip
 PROGRAM = """
 import sys

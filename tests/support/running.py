@@ -16,6 +16,7 @@ from controller.run.alarms import Alarms
 from controller.run.commands import register, submit_command
 from controller.run.controller import Controller, TickReport
 from controller.run.plans import Plans
+from controller.run.presence import Refusals
 from controller.run.unit import handle
 from controller.sources.base import Request
 from controller.store import open_store
@@ -110,6 +111,9 @@ class Wires:
 
     def renew(self, state: State, now: datetime) -> None:
         self.renewed.append(state.rollout)
+
+    def refusals(self) -> Mapping[str, Refusals]:
+        return {}
 
     def release(self, rollout: str) -> None:
         self.released.append(rollout)

@@ -1,5 +1,6 @@
 """Metrics: what they measure, from which source, in which unit."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -7,9 +8,11 @@ from controller.policy.aggregation import DRAWDOWNS, AggregationError, parse_agg
 from controller.policy.checks.context import Context, duration_text
 from controller.policy.expression import Dimension, references
 from controller.policy.findings import Finding
-from controller.policy.models import Metric, PushSource
+from controller.policy.models import Metric, PushSource, SqlSource
 from controller.policy.units import UnitError, parse_unit
 
+_VERSION = re.compile(r"\bversion\b", re.IGNORECASE)
+_QUOTED = re.compile(r"'[^'\n]*\$(version|since|now)\b[^'\n]*'")
 _WITHOUT_UNIT = frozenset({"ratio", "count", "consecutive_losses"})
 
 
@@ -31,6 +34,10 @@ def fits_its_source(context: Context) -> Iterator[Finding]:
             where = ("metrics", name, other)
             hint = f"leave it out, or name a source of another type than {source.type}"
             yield context.places.at_key(where, "P321", message, hint)
+        if push and metric.column is not None:
+            message = f"a {source.type} source has no columns"
+            hint = "leave it out, or name a source of type sql"
+            yield context.places.at_key(("metrics", name, "column"), "P321", message, hint)
 
 
 def tells_versions_apart(context: Context) -> Iterator[Finding]:
@@ -40,12 +47,22 @@ def tells_versions_apart(context: Context) -> Iterator[Finding]:
     }
     read.update(key for _, _, condition in context.guarded() for key in references(condition))
     for name, metric in context.policy.metrics.items():
-        if metric.query is None or "$version" in metric.query:
+        if metric.query is None or _VERSION.search(metric.query):
             continue
         sides = {f"candidate.{name}", f"baseline.{name}"}
         if f"difference.{name}" in read or sides <= read:
             message = f"{name} is compared between versions, but its query asks for none"
-            hint = "add `where version = $version`"
+            hint = "add `where version = $version`, or select a row for each `version`"
+            yield context.places.at(("metrics", name, "query"), "P321", message, hint)
+
+
+def parameters_are_bound(context: Context) -> Iterator[Finding]:
+    """A parameter in quotes is a text that looks like one."""
+    for name, metric in context.policy.metrics.items():
+        quoted = _QUOTED.search(metric.query or "")
+        if quoted is not None and isinstance(context.policy.sources.get(metric.source), SqlSource):
+            message = f"${quoted[1]} in quotes is a text, and no parameter"
+            hint = f"write ${quoted[1]} without quotes: it is bound, never pasted"
             yield context.places.at(("metrics", name, "query"), "P321", message, hint)
 
 

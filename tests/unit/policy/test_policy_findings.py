@@ -137,6 +137,23 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "a push metric without value": ("value: mean(ms), ", "", "P321", "value: mean"),
     "a push metric with a query": ("value: mean(ms),", "value: mean(ms), »query: x,", "P321",
                                    "leave it out"),
+    "a push metric with a column": ("value: mean(ms),", "value: mean(ms), »column: p95,", "P321",
+                                    "leave it out"),
+    "a column in capitals": ("where v = $version\"", "where v = $version\", column: »P95", "P103",
+                             "small letters"),
+    "a parameter in quotes": ("query: \"select pnl as value from t where v = $version\"",
+                              "query: »\"select pnl as value from t where v = '$version'\"", "P321",
+                              "without quotes"),
+    "a database of another kind": ("tables: {t: t.csv}", "database: »mysql://host/ops", "P358",
+                                   "postgresql://"),
+    "a password in the text": ("tables: {t: t.csv}",
+                               "database: »postgresql://kim:secret@host/ops", "P358", "variable"),
+    "a password among the options": ("tables: {t: t.csv}",
+                                     "database: »postgresql://host/ops?password=x", "P358",
+                                     "variable"),
+    "files beside a server": ("tables: {t: t.csv}",
+                              "database: postgresql://host/ops, »tables: {t: t.csv}", "P358",
+                              "source of its own"),
     "an unknown aggregation": ("value: mean(ms)", "value: »meen(ms)", "P322", "'mean'"),
     "a quantile by its nickname": ("value: mean(ms)", "value: »p95(ms)", "P322",
                                    "quantile(ms, 95%)"),
@@ -580,6 +597,33 @@ def test_a_trigger_that_is_blind_for_want_of_traffic_is_an_error() -> None:
     assert "at 5% in canary" in finding.message
     assert "stages:" in finding.hint
     assert load(place.text.replace("1000/h", "6000/h")).ok
+
+
+def test_a_database_url_from_a_variable_is_fine_and_its_password_is_never_shown() -> None:
+    text = edited("tables: {t: t.csv}", "database: '${OPS}'")
+
+    assert load(text, OPS="postgresql://kim:secret@host/ops").ok
+    for broken in ("postgres:secret", "mysql://kim:secret@host/ops", "secret"):
+        said = "".join(str(found) for found in load(text, OPS=broken).findings)
+        assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("select version, avg(x) as value from t group by version", 0),
+        ("select avg(x) as value from t where v = $version", 0),
+        ("select avg(x) as value from t", 1),
+    ],
+)
+def test_a_compared_query_tells_the_versions_apart(query: str, found: int) -> None:
+    text = edited("select pnl as value from t where v = $version", query).replace(
+        "- candidate.latency <= 2000ms", "- candidate.pnl >= baseline.pnl"
+    )
+
+    codes = [finding.code for finding in load(text).findings]
+
+    assert codes == ["P321"] * found
 
 
 def test_every_code_is_held_by_a_test() -> None:

@@ -11,7 +11,7 @@ from controller.run.settings import SettingsError, describe, read_settings, with
 @pytest.fixture(autouse=True)
 def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("WORKERS", "LEASE", "LOG_LEVEL", "DATABASE", "OWNER"):
+    for name in ("LISTEN", "WORKERS", "LEASE", "LOG_LEVEL", "DATABASE", "OWNER"):
         monkeypatch.delenv(f"ROLLOUT_{name}", raising=False)
     return tmp_path
 
@@ -78,3 +78,38 @@ def test_no_password_is_shown() -> None:
     assert without_password(url) == "postgresql://desk:***@db.example/rollouts"
     assert without_password("sqlite:///here.db") == "sqlite:///here.db"
     assert origins(database=url)["database"][0] == without_password(url)
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        (None, ("127.0.0.1", 8787)),
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        ("localhost:0", ("127.0.0.1", 0)),
+        ("[::1]:8787", ("::1", 8787)),
+        ("off", None),
+    ],
+)
+def test_it_listens_on_this_machine_or_not_at_all(
+    listen: str | None, address: tuple[str, int] | None
+) -> None:
+    assert read_settings({"listen": listen}).address == address
+
+
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [
+        ("0.0.0.0:8787", "no tokens"),
+        ("[::]:8787", "no tokens"),
+        ("192.0.2.7:8787", "no tokens"),
+        ("desk.example:8787", "in numbers"),
+        ("8787", "an address and a port"),
+        ("127.0.0.1", "an address and a port"),
+        ("127.0.0.1:65536", "an address and a port"),
+        ("127.0.0.1:\u0663", "an address and a port"),
+        ("", "an address and a port"),
+    ],
+)
+def test_an_address_that_cannot_be_says_what_can(listen: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        read_settings({"listen": listen})

@@ -66,7 +66,7 @@ def test_one_that_is_never_first_gives_up_and_writes_nothing(
 
 
 def test_an_unknown_rollout_is_answered_with_those_there_are(shop: Shop) -> None:
-    with pytest.raises(UnknownRollout, match="no rollout 'singal'; there are: signal"):
+    with pytest.raises(UnknownRollout, match=r"no rollout 'singal'; did you mean 'signal'\?"):
         shop.decide_only("start", "singal")
 
 

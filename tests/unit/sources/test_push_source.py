@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from controller.core.measurement import Measurement
-from controller.sources.base import Comparing, Request, SourceError
+from controller.sources.base import ClosedError, Comparing, Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse
 from controller.sources.push import BATCH, VERSIONS, PushSource
 from controller.store import open_store
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def opened(store: Store, **more: int) -> PushSource:
+def opened(store: Store, **more: Any) -> PushSource:
     return PushSource("signals", store, "ifd/signals", **more)
 
 
@@ -189,6 +189,40 @@ def test_writers_at_the_same_time_lose_nothing(store: Store) -> None:
         source.push([{"version": "v1"}], NOW)
     assert ask(opened(store), "sum(x)").value == 4 * count
     assert ask(sources[1], "sum(x)") == ask(opened(store), "sum(x)")
+
+
+def test_a_source_that_is_closed_takes_nothing_more(store: Store) -> None:
+    source = opened(store)
+    source.close()
+    with pytest.raises(ClosedError):
+        source.push([{"version": "v3"}], NOW)
+    assert list(store.observations("ifd/signals")) == []
+
+
+def test_only_the_versions_that_are_named_are_taken(store: Store) -> None:
+    source = opened(store, versions=("v1", "v3"))
+    rows: list[dict[str, Any]] = [
+        {"version": "v1", "id": "a"},
+        {"version": "v2"},
+        {"id": "a", "version": "v2", "x": 1},
+    ]
+    received = source.push(rows, NOW)
+    assert (received.accepted, received.refused) == (2, 1)
+    assert received.reasons == ("observation 2: version 'v2' is neither v1 nor v3",)
+    # What was taken under another policy is still there, and is for nobody to refuse.
+    assert opened(store, versions=("v3", "v4")).refused == 0
+
+
+def test_the_first_refusals_are_told_and_all_are_counted(store: Store) -> None:
+    received = opened(store).push([{"x": 1}] * 50, NOW)
+    assert (received.refused, len(received.reasons)) == (50, 10)
+    assert received.reasons[9].startswith("observation 10: ")
+
+
+def test_a_line_that_is_nested_without_end_is_refused(store: Store) -> None:
+    lines = b'{"version": "v3", "x": ' + b"[" * 60_000 + b'\n{"version": "v3"}'
+    received = opened(store).push(lines, NOW)
+    assert (received.accepted, received.refused) == (1, 1)
 
 
 def test_what_grows_is_bounded(store: Store) -> None:

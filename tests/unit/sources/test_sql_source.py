@@ -1,6 +1,8 @@
 """The SQL source against a real DuckDB over real files."""
 
 import sqlite3
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -120,6 +122,47 @@ def test_a_metric_that_does_more_than_select_is_refused_and_does_nothing(
 def test_a_sample_size_that_is_no_number_of_things_is_an_error(csv: SqlSource) -> None:
     (found,) = csv.measure([request("select 1 as value, 'inf'::double as samples")])
     assert found.status == "error"
+
+
+BOTH = """select version, avg(latency) as value, max(latency) as worst, count(*) as samples,
+          var_samp(latency) as worst_variance
+          from requests where time > $since and time <= $now group by version"""
+
+
+def test_one_query_answers_for_both_versions_and_every_column(csv: SqlSource) -> None:
+    asked = [request(BOTH), request(BOTH, "v1"), request(BOTH), request(BOTH, "v9")]
+    asked[2] = replace(asked[2], column="worst", factor=0.001)
+    mine, other, worst, none = csv.measure(asked)
+    assert (mine.value, mine.samples, mine.variance) == (300.0, 2, None)
+    assert (other.value, other.samples) == (100.0, 1)
+    assert worst.value == pytest.approx(0.4)
+    assert worst.variance == pytest.approx(0.02)
+    assert none.status == "no_data"
+
+
+def test_a_query_that_tells_versions_not_apart_is_an_error_for_both(csv: SqlSource) -> None:
+    query = "select max(latency) as value from requests where version in ('v1', 'v3')"
+    for found in csv.measure([request(query), request(query, "v1")]):
+        assert (found.status, "tells them not apart" in found.detail) == ("error", True)
+    (alone,) = csv.measure([request(query)])
+    assert alone.value == 9000.0
+
+
+def test_two_rows_of_one_version_are_an_error(csv: SqlSource) -> None:
+    mine, other = csv.measure(
+        [request("select version, 1 as value from requests", version) for version in ("v3", "v1")]
+    )
+    assert mine.status == other.status == "error"
+    assert "more than one row of version v3" in mine.detail
+
+
+def test_a_server_without_its_driver_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    source = SqlSource("ops", SqlModel(database="postgresql://host/ops"), tmp_path)
+    (found,) = source.measure([request()])
+    assert (found.status, "rollout-controller[postgresql]" in found.detail) == ("error", True)
 
 
 def test_a_file_that_is_not_there_is_an_error_until_it_is(tmp_path: Path) -> None:

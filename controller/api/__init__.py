@@ -1,0 +1,1 @@
+"""HTTP: a thin face of a running controller. Nothing is decided here."""
