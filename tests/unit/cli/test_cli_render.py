@@ -82,6 +82,16 @@ def test_value_limit_distance_and_samples_are_there_on_every_screen(width: int) 
     assert "…" not in text
 
 
+def test_a_comparison_shows_its_interval_method_and_number_in_words() -> None:
+    detail = "interval -0.4 to 2.1 %, paired, 1,204 worth 310 independent ones"
+    term = Term("difference.accuracy", 0.9, 1204, 100, ">", -2.0, 1.6, "%", detail, -0.4, 2.1, 310)
+    rule = RuleResult("gate", "not_worse(accuracy, margin: 2%)", Outcome.PASS, (term,))
+    text = drawn(rules_table(Explanation("canary", Share(5_000), checks=(rule,))), 120)
+    for said in ("0.9%", "+1.6%", "1204 of 100", "pass"):
+        assert said in text
+    assert detail in " ".join(text.split())
+
+
 def test_a_trigger_is_quiet_pending_or_firing_and_the_unknown_keeps_its_name() -> None:
     def said(outcome: Outcome, *, firing: bool = False) -> str:
         result = RuleResult("loss", "candidate.loss > 1%", outcome, firing=firing)
