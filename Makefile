@@ -22,13 +22,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@echo "Installing into $(VENV) (once; a minute or two without a cache) ..."
 ifneq ($(UV),)
 	@$(UV) venv --quiet --clear --no-project --python "$(PYTHON)" $(VENV)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 else
 	@"$(PYTHON)" -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 endif
+	@$(BIN)/python -m compileall -q controller # the first commands start as fast as later ones
 	@touch $@
 
 demo: $(INSTALLED) ## Roll out and roll back on real market data, in about a minute

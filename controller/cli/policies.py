@@ -189,16 +189,18 @@ def plan(
 
 
 def _plan_data(compiled: "Plan") -> dict[str, Any]:
+    from controller.cli.render.plan import check_words
+
     steps = [
         {"name": s.name, "stage": s.stage, "share": s.share, "mirror": s.mirror,
          "hold_ms": s.hold_ms, "deadline_ms": s.deadline_ms, "then": s.deadline_then,
-         "needs": [check.rule for check in s.checks],
+         "needs": [check_words(check) for check in s.checks],
          "approval": s.approval and s.approval.by}
         for s in compiled.steps
     ]  # fmt: skip
     triggers = [
         {"name": t.name, "when": t.rule, "severity": t.severity.word, "then": t.then,
-         "hard": t.hard}
+         "hard": t.hard, "clear": t.clear and t.clear.rule, "dry_run": t.dry_run}
         for t in compiled.triggers
     ]  # fmt: skip
     edges = [

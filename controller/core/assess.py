@@ -1,27 +1,51 @@
-"""What one look says of a live rollout: rules judged, failures counted, what stands in the way.
+"""What one look says of a live rollout: rules judged and counted, what stands in the way.
 
-Counting (rule 2): only a measured outcome moves a counter. No data, errors and too few samples
-neither confirm a failure nor clear one.
+How looks are counted is in `core.counting`. A rule that reads a metric on a dry run is judged and
+counted like any other, and neither acts nor stands in the way.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from controller.core.calendar import Calendar
-from controller.core.decision import RuleResult, Term
+from controller.core.counting import NOTHING, Counted, count, missed
+from controller.core.decision import Term
 from controller.core.effect import Severity
-from controller.core.measurement import Measurements, Outcome
-from controller.core.plan import Confirm, Plan, Step, TriggerPlan
+from controller.core.measurement import Measurements, Outcome, opposite
+from controller.core.plan import Check, Plan, Step, TriggerPlan
 from controller.core.state import Counter, State
 
-_NOTHING = Counter()
+
+class Checked(Struct, frozen=True):
+    """One check of a gate at one look. What holds and is not confirmed yet is inconclusive; what
+    was not measured for longer than it may be (`lapsed`) fails. `ignored`: it is unknown, and the
+    policy says that this does not matter."""
+
+    check: Check
+    outcome: Outcome
+    terms: tuple[Term, ...]
+    counter: Counter = NOTHING
+    ignored: bool = False
+    lapsed: bool = False
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it keeps the rollout where it is."""
+        return self.outcome is not Outcome.PASS and not (self.ignored or self.check.dry_run)
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is on the wrong side, and not merely unknown."""
+        return self.outcome is Outcome.FAIL and not self.check.dry_run
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One trigger at one look. `firing`: confirmed; `escalated`: a hold that lasted too long."""
+class Judged(Struct, frozen=True):
+    """One trigger at one look. `outcome` fails where its condition holds. `firing`: confirmed, or
+    not measured for longer than it may be (`lapsed`), and not cleared since; `escalated`: a hold
+    that lasted too long; `ignored`: it is unknown, and that does not matter."""
 
     trigger: TriggerPlan
     outcome: Outcome
@@ -29,6 +53,8 @@ class Judged:
     counter: Counter
     firing: bool
     escalated: bool
+    ignored: bool = False
+    lapsed: bool = False
 
     @property
     def then(self) -> str:
@@ -36,32 +62,48 @@ class Judged:
         return "rollback" if self.escalated else self.trigger.then
 
     @property
+    def acts(self) -> bool:
+        """Whether it asks for anything."""
+        return self.firing and not self.trigger.dry_run
+
+    @property
     def stops(self) -> bool:
-        """Whether it keeps the rollout from advancing: one that only alerts does not."""
-        return self.trigger.then != "alert"
+        """Whether it can keep the rollout from advancing: one that only alerts does not."""
+        return self.trigger.then != "alert" and not self.trigger.dry_run
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it keeps the rollout from advancing."""
+        unclear = self.outcome is not Outcome.PASS and not self.ignored
+        return (self.firing or unclear) and self.stops
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is on the wrong side, and not merely unknown."""
+        return (self.outcome is Outcome.FAIL or self.lapsed) and self.stops
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a look at a live rollout found that matters for a move: triggers that are not quiet,
-    and, once the dwell is over, the checks. `earned`: the evidence is there; `may_advance`: and
-    no freeze window or closed market forbids it."""
+    """What a look at a live rollout found that matters for a move: triggers that are not quiet;
+    once the dwell is over the checks, before that those that count looks. `earned`: the evidence
+    is there; `may_advance`: and no freeze window or closed market forbids it."""
 
     triggers: tuple[Judged, ...]
-    checks: tuple[Outcome, ...]
+    checks: tuple[Checked, ...]
     earned: bool
     may_advance: bool
 
     @property
     def something_fails(self) -> bool:
-        """A check or trigger is measured and on the wrong side (not merely unknown)."""
-        return Outcome.FAIL in self.checks or any(
-            judged.outcome is Outcome.FAIL for judged in self.triggers if judged.stops
+        """A check or trigger is on the wrong side (not merely unknown)."""
+        return any(checked.fails for checked in self.checks) or any(
+            judged.fails for judged in self.triggers
         )
 
     def asking(self, then: str) -> tuple[Judged, ...]:
-        """Firing triggers that ask for `then`, highest severity first (rule 5)."""
-        found = [j for j in self.triggers if j.firing and j.then == then]
+        """Triggers that ask for `then`, highest severity first (rule 5)."""
+        found = [j for j in self.triggers if j.acts and j.then == then]
         return tuple(sorted(found, key=lambda j: -j.trigger.severity))
 
 
@@ -86,19 +128,40 @@ def assess(
             or trigger.name in state.firing
         )
     )
-    checks: tuple[Outcome, ...] = ()
+    checks: tuple[Checked, ...] = ()
     dwelt = state.dwell_ms >= step.hold_ms
     told = bool(state.told_to_advance)
-    if not only_hard and not told and (dwelt or state.name != step.name):
-        checks = tuple(check.evaluate(measurements, now)[0] for check in step.checks)
+    if not only_hard and not told:
+        wanted = step.checks if dwelt or state.name != step.name else step.counted
+        checks = tuple(look_at(check, state, measurements, now, plan.calendar) for check in wanted)
     earned = (
         not only_hard
-        and (told or (dwelt and all(outcome is Outcome.PASS for outcome in checks)))
-        and all(j.outcome is Outcome.PASS and not j.firing for j in triggers if j.stops)
+        and (told or (dwelt and not any(checked.blocks for checked in checks)))
+        and not any(judged.blocks for judged in triggers)
         and not state.unacknowledged
     )
     may_advance = earned and not frozen_by(plan, now) and plan.calendar.is_open(now)
     return Assessment(triggers, checks, earned, may_advance)
+
+
+def look_at(
+    check: Check, state: State, measurements: Measurements, now: datetime, calendar: Calendar
+) -> Checked:
+    """One check at one look, with its counter moved on."""
+    holds, terms = check.evaluate(measurements, now)
+    if not check.counting.remembers:
+        means = check.counting.means(holds)
+        ignored = means is not None and means.meanwhile == "ignore"
+        return Checked(check, holds, terms, ignored=ignored)
+    before = state.counters.get(check.name, NOTHING)
+    counted = count(check.counting, holds, before, now, calendar)
+    counter, outcome = counted.counter, holds
+    if counted.lapsed:
+        outcome = Outcome.FAIL
+        counter = replace(missed(counter, check.counting.confirm), unmeasured=counter.unmeasured)
+    elif holds is Outcome.PASS and not counted.confirmed:
+        outcome = Outcome.INCONCLUSIVE
+    return Checked(check, outcome, terms, counter, _ignored(counted), counted.lapsed)
 
 
 def judge(
@@ -110,50 +173,42 @@ def judge(
 ) -> Judged:
     """One trigger at one look, with its counter moved on."""
     holds, terms = trigger.evaluate(measurements, now)
-    before = state.counters.get(trigger.name, _NOTHING)
-    if holds is Outcome.FAIL:
-        outcome, counter = Outcome.PASS, _cleared(before, trigger.confirm)
-    elif holds is Outcome.PASS:
-        outcome = Outcome.FAIL
-        counter = _failed(before, trigger.confirm, now)
-    else:
-        firing = trigger.name in state.firing
-        escalated = firing and _too_long(trigger, before, now, calendar)
-        return Judged(trigger, holds, terms, before, firing, escalated)
-    firing = _confirmed(trigger, counter, now, calendar)
-    if firing:
+    before = state.counters.get(trigger.name, NOTHING)
+    counted = count(trigger.counting, holds, before, now, calendar)
+    counter = counted.counter
+    firing = counted.confirmed or counted.lapsed
+    if trigger.name in state.firing and not counted.lapsed:
+        firing = _goes_on(trigger, counted, holds, measurements, now)
+        if not firing and trigger.clear is not None:
+            counter = Counter(unmeasured=counter.unmeasured)
+    if firing and counter.firing is None:
         counter = replace(counter, firing=before.firing or now)
     escalated = firing and _too_long(trigger, counter, now, calendar)
-    return Judged(trigger, outcome, terms, counter, firing, escalated)
+    return Judged(
+        trigger, opposite(holds), terms, counter, firing, escalated, _ignored(counted),
+        counted.lapsed,
+    )  # fmt: skip
 
 
-def _failed(before: Counter, confirm: Confirm, now: datetime) -> Counter:
-    """After a failure. Only what the rule asks for is remembered: its last n looks, or a total."""
-    since = before.since or now
-    if confirm.n == 0:
-        return Counter(total=before.total + 1, since=since)
-    return Counter(recent=(before.recent << 1 | 1) & ((1 << confirm.n) - 1), since=since)
+def _ignored(counted: Counted) -> bool:
+    return counted.meanwhile == "ignore" and not counted.lapsed
 
 
-def _cleared(before: Counter, confirm: Confirm) -> Counter:
-    """After a success: the run is broken; what is counted `of n` or in total stays."""
-    if confirm.n == 0:
-        return Counter(total=before.total) if before.total else _NOTHING
-    recent = before.recent << 1 & ((1 << confirm.n) - 1)
-    return Counter(recent=recent) if recent else _NOTHING
-
-
-def failures(confirm: Confirm, counter: Counter) -> int:
-    """Failures that count towards `confirm`."""
-    return counter.total if confirm.n == 0 else counter.recent.bit_count()
-
-
-def _confirmed(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: Calendar) -> bool:
-    if failures(trigger.confirm, counter) < trigger.confirm.k:
+def _goes_on(
+    trigger: TriggerPlan,
+    counted: Counted,
+    holds: Outcome,
+    measurements: Measurements,
+    now: datetime,
+) -> bool:
+    """Whether a trigger that fires still does: where nobody can say, it goes on. With `clear` it
+    is over when that holds, and `when` does not."""
+    if counted.meanwhile == "reset":
         return False
-    if trigger.for_ms == 0:
-        return True
-    return counter.since is not None and calendar.open_ms(counter.since, now) >= trigger.for_ms
+    if trigger.clear is not None:
+        over = trigger.clear.evaluate(measurements, now)[0] is Outcome.PASS
+        return holds is Outcome.PASS or not over
+    return counted.confirmed or bool(counted.meanwhile)
 
 
 def _too_long(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: Calendar) -> bool:
@@ -163,59 +218,12 @@ def _too_long(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: C
     return calendar.open_ms(counter.firing, now) >= trigger.escalate_ms
 
 
-def blockers(
-    plan: Plan,
-    step: Step,
-    state: State,
-    checks: tuple[tuple[Outcome, tuple[Term, ...]], ...],
-    triggers: tuple[Judged, ...],
-    now: datetime,
-) -> tuple[str, ...]:
-    """What has to change before the rollout may advance, in words; none when it may."""
-    found: list[str] = []
-    if state.unacknowledged:
-        found.append(f"share: {len(state.unacknowledged)} target(s) have not acknowledged it")
-    if not state.told_to_advance:
-        if state.dwell_ms < step.hold_ms:
-            left = step.hold_ms - state.dwell_ms
-            found.append(f"dwell: {span(left)} of {span(step.hold_ms)} to go")
-        for check, (outcome, terms) in zip(step.checks, checks, strict=True):
-            if outcome is not Outcome.PASS:
-                found.append(f"check {check.rule}: {why(outcome, terms)}")
-    for judged in triggers:
-        if judged.stops and (judged.outcome is not Outcome.PASS or judged.firing):
-            state_word = "firing" if judged.firing else why(judged.outcome, judged.terms)
-            found.append(f"trigger {judged.trigger.name}: {state_word}")
-    window = frozen_by(plan, now)
-    if window:
-        found.append(f"freeze: {window} until {_end_of(plan, now)}")
-    if not plan.calendar.is_open(now):
-        found.append(f"calendar: {plan.calendar.name} is closed")
-    return tuple(found)
-
-
-def why(outcome: Outcome, terms: tuple[Term, ...]) -> str:
-    """An outcome in words, with the samples or the reason behind it."""
-    word = outcome.value.replace("_", " ")
-    if outcome is Outcome.INCONCLUSIVE:
-        short = [t for t in terms if t.samples < t.min_samples]
-        if short:
-            return f"{word}, samples {short[0].samples} of {short[0].min_samples}"
-    details = [t.detail for t in terms if t.detail]
-    return f"{word}, {details[0]}" if details else word
-
-
 def frozen_by(plan: Plan, now: datetime) -> str:
     """Name of the freeze window at `now`, or empty."""
     for window in plan.freeze:
         if window.start <= now < window.end:
             return window.name
     return ""
-
-
-def _end_of(plan: Plan, now: datetime) -> str:
-    end = max(f.end for f in plan.freeze if f.start <= now < f.end)
-    return f"{end:%Y-%m-%d %H:%M} UTC"
 
 
 def span(ms: int) -> str:
@@ -231,27 +239,5 @@ def span(ms: int) -> str:
 
 
 def severity_of(judged: tuple[Judged, ...]) -> Severity:
-    """The highest of those that fire, LOW of none."""
-    return max((j.trigger.severity for j in judged if j.firing), default=Severity.LOW)
-
-
-def result_of(judged: Judged) -> RuleResult:
-    """A trigger for the explanation."""
-    trigger, confirm = judged.trigger, judged.trigger.confirm
-    counted = failures(confirm, judged.counter)
-    count = ""
-    if confirm.n == 0:
-        count = f"{counted} of {confirm.k} in total"
-    elif confirm.k > 1:
-        count = f"{counted} of {confirm.k} in {confirm.n}"
-    if trigger.for_ms and judged.counter.since is not None:
-        count = f"{count} for {span(trigger.for_ms)} since {judged.counter.since:%H:%M:%S}".strip()
-    return RuleResult(
-        name=trigger.name,
-        rule=trigger.rule,
-        outcome=judged.outcome,
-        terms=judged.terms,
-        firing=judged.firing,
-        count=count,
-        severity=trigger.severity.word,
-    )
+    """The highest of those that act, LOW of none."""
+    return max((j.trigger.severity for j in judged if j.acts), default=Severity.LOW)

@@ -64,6 +64,8 @@ def on_acknowledgement(
     overdue = tuple(key for key in before.overdue if key != event.key or not event.ok)
     state, notes = advance_clocks(plan, before, now, acknowledged=not waiting)
     state = replace(state, unacknowledged=waiting, overdue=overdue)
+    if before.unacknowledged and not waiting and plan.step(state.name) is not None:
+        state = replace(state, split_since=state.split_since or now)
     effects = Effects(state.rollout, state.seq, now)
     if not event.ok and event.key in (*waiting, *overdue):
         effects.alert(Severity.HIGH, "target", f"{event.key} not done", event.detail)

@@ -2,9 +2,9 @@
 
 Dwell is time that was watched: it counts while the market is open, the share is acknowledged and
 nothing holds or pauses the rollout. A gap of more than two ticks was not watched and counts as
-one tick; so does the time for which a rule has failed. The stage's deadline counts all open time
-except a pause and the waiting for an approval, which has a limit of its own. A clock that went back
-counts nothing, and what was running goes on from where it was.
+one tick; so does the time for which a rule has held or could not be measured. The stage's deadline
+counts all open time except a pause and the waiting for an approval, which has a limit of its own. A
+clock that went back counts nothing, and what was running goes on from where it was.
 """
 
 from datetime import datetime, timedelta
@@ -76,6 +76,7 @@ def _moved(state: State, by: timedelta) -> State:
         name: replace(
             counter,
             since=counter.since and counter.since + by,
+            unmeasured=counter.unmeasured and counter.unmeasured + by,
             firing=counter.firing and counter.firing + by,
         )
         for name, counter in state.counters.items()
@@ -89,9 +90,14 @@ def _moved(state: State, by: timedelta) -> State:
 
 
 def _unwatched(state: State, gap: timedelta) -> State:
-    """Nobody saw that a rule went on failing in the gap: it counts as one tick, like dwell."""
+    """Nobody saw that a rule went on holding in the gap, or was not measured: it counts as one
+    tick, like dwell."""
     counters = {
-        name: replace(counter, since=counter.since + gap) if counter.since else counter
+        name: replace(
+            counter,
+            since=counter.since and counter.since + gap,
+            unmeasured=counter.unmeasured and counter.unmeasured + gap,
+        )
         for name, counter in state.counters.items()
     }
     return replace(state, counters=counters)

@@ -1,32 +1,54 @@
 """From a checked policy to a plan: names resolved, shares and clocks in integers, rules as
 closures, the machine built. Everything that can be wrong was found before (`policy.check`)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.effect import Severity
+from controller.core.levels import Levels, alternatives, shared, split_only
 from controller.core.machine import RolloutMachine
-from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE
+from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE, ESTIMATE, Outcome
 from controller.core.plan import (
+    HOLD,
     ApprovalPlan,
     Check,
+    Clear,
     Confirm,
+    Counting,
     FreezeWindow,
     MetricPlan,
     Plan,
     RollbackPlan,
     Step,
     TriggerPlan,
+    Unmeasured,
     VersionPlan,
 )
 from controller.core.rules import RuleCompiler
-from controller.core.share import NONE, Share, from_percent, percent_text
+from controller.core.share import NONE, WHOLE, Share, from_percent, percent_text
 from controller.policy.aggregation import default_min_samples, is_statistical
-from controller.policy.expression import Condition, references
-from controller.policy.models import Approval, Lock, Metric, Policy, Rollback, Stage, Trigger
+from controller.policy.checks.context import reads_dry_run, unmeasured
+from controller.policy.expression import (
+    ABOUT_CANDIDATE,
+    ABOUT_SPLIT,
+    Condition,
+    Guard,
+    references,
+)
+from controller.policy.models import (
+    Approval,
+    Lock,
+    Metric,
+    Policy,
+    Rollback,
+    Stage,
+    Trigger,
+    Unknown,
+)
+from controller.policy.models import Check as CheckModel
 from controller.policy.units import metric_unit
 
 SHARE_TARGET = "share"
@@ -42,24 +64,27 @@ _THEN = {"low": "alert", "medium": "hold", "high": "rollback", "critical": "roll
 def compile_plan(
     policy: Policy,
     gates: Mapping[str, tuple[Condition, ...]],
-    guards: Mapping[str, Condition],
+    guards: Mapping[str, Guard],
     digest: str,
     calendar: Calendar,
 ) -> Plan:
     """`gates` by stage name and `guards` by trigger name are the parsed conditions."""
     metrics = {name: _metric(name, metric) for name, metric in policy.metrics.items()}
-    steps = tuple(_steps(policy.stages, gates, RuleCompiler(metrics)))
+    level = _trigger_level(policy, gates, guards)
+    steps = tuple(_steps(policy, gates, metrics, level))
     unsampled = _without_samples(metrics, policy.metrics)
     triggers = tuple(
-        _trigger(trigger, guards[trigger.name], metrics, unsampled, policy.stages)
+        _trigger(trigger, guards[trigger.name], metrics, unsampled, policy, level)
         for trigger in policy.triggers
     )
     shares, configs = _targets(policy)
     rollback = _rollback(policy.rollback, steps, has_configs=bool(configs))
     read = {key for conditions in gates.values() for c in conditions for key in references(c)}
-    read.update(key for condition in guards.values() for key in references(condition))
+    read.update(key for guard in guards.values() for key in references(guard.when))
     compared = {key.partition(".")[2] for key in read if key.startswith(f"{DIFFERENCE}.")}
     read.update(f"{side}.{metric}" for metric in compared for side in (CANDIDATE, BASELINE))
+    alone = [key.partition(".")[2] for key in read if key.startswith(f"{ESTIMATE}.")]
+    read.update(f"{CANDIDATE}.{metric}" for metric in alone)
     return Plan(
         rollout=policy.rollout,
         digest=digest,
@@ -71,6 +96,7 @@ def compile_plan(
         calendar=calendar,
         freeze=tuple(FreezeWindow(f.name, f.start, f.end) for f in policy.schedule.freeze),
         false_alarm=policy.false_alarm,
+        trigger_level=level,
         metrics=metrics,
         sources=tuple(policy.sources),
         references=tuple(sorted(read)),
@@ -107,19 +133,27 @@ def stage_deadline(stage: Stage) -> timedelta:
 
 
 def _steps(
-    stages: tuple[Stage, ...],
+    policy: Policy,
     gates: Mapping[str, tuple[Condition, ...]],
-    rules: RuleCompiler,
+    metrics: Mapping[str, MetricPlan],
+    trigger_level: float,
 ) -> Iterator[Step]:
-    for stage in stages:
+    def check(name: str, said: CheckModel, condition: Condition) -> Check:
+        level = policy.false_alarm / max(1, alternatives(condition))
+        rules = RuleCompiler(metrics, Levels(level, trigger_level))
+        return Check(
+            name=name,
+            rule=said.check,
+            evaluate=rules.compile(condition),
+            limit=rules.limit(condition),
+            counting=_counting(said.confirm, None, said.unknown),
+            dry_run=reads_dry_run(condition, policy),
+        )
+
+    for stage in policy.stages:
         checks = tuple(
-            Check(
-                name=f"{stage.name}[{index}]",
-                rule=text,
-                evaluate=rules.compile(condition),
-                limit=rules.limit(condition),
-            )
-            for index, (text, condition) in enumerate(
+            check(f"{stage.name}[{index}]", said, condition)
+            for index, (said, condition) in enumerate(
                 zip(stage.advance, gates.get(stage.name, ()), strict=True)
             )
         )
@@ -136,6 +170,7 @@ def _steps(
                 approval=approval,
                 frozen_baseline=stage.against == "frozen_baseline",
                 checks=checks,
+                counted=tuple(check for check in checks if check.counting.remembers),
             )
 
 
@@ -145,17 +180,21 @@ def _approval(approval: Approval) -> ApprovalPlan:
 
 def _trigger(
     trigger: Trigger,
-    condition: Condition,
+    guard: Guard,
     metrics: Mapping[str, MetricPlan],
     unsampled: Mapping[str, MetricPlan],
-    stages: tuple[Stage, ...],
+    policy: Policy,
+    level: float,
 ) -> TriggerPlan:
-    confirm = _confirm(trigger.confirm)
+    condition = guard.when
     keys = tuple(dict.fromkeys(references(condition)))
-    for_ms = milliseconds(trigger.for_) if trigger.for_ else 0
-    hard = trigger.severity == "critical" and confirm.k == 1 and for_ms == 0
+    counting = _counting(trigger.confirm, trigger.for_, trigger.unknown)
+    hard = trigger.severity == "critical" and counting.confirm.k == 1 and not counting.for_ms
     rules = RuleCompiler(
-        unsampled if hard else metrics, min_samples=trigger.min_samples, guards=True
+        unsampled if hard else metrics,
+        Levels(level, level),
+        min_samples=trigger.min_samples,
+        guards=True,
     )
     then = trigger.then or _THEN[trigger.severity]
     return TriggerPlan(
@@ -166,22 +205,76 @@ def _trigger(
         limit=rules.limit(condition),
         severity=Severity[trigger.severity.upper()],
         then=then,  # type: ignore[arg-type]
-        confirm=confirm,
-        for_ms=for_ms,
+        counting=counting,
+        clear=_clear(trigger, guard, rules),
         escalate_ms=milliseconds(trigger.escalate_after) if trigger.escalate_after else None,
         hard=hard,
-        stages=frozenset(trigger.stages or (stage.name for stage in stages)),
-        about_candidate=any(key.startswith((f"{CANDIDATE}.", f"{DIFFERENCE}.")) for key in keys),
+        dry_run=reads_dry_run(condition, policy),
+        stages=frozenset(trigger.stages or (stage.name for stage in policy.stages)),
+        about_candidate=any(key.startswith(ABOUT_CANDIDATE) for key in keys),
         references=keys,
     )
 
 
 def _applies(trigger: TriggerPlan, step: Step) -> bool:
-    """Whether a trigger guards a step: it is meant for the stage, and where the candidate sees
-    no work at all nothing can be said about it."""
+    """Whether a trigger guards a step."""
     if step.stage not in trigger.stages:
         return False
-    return not trigger.about_candidate or step.mirror or step.share != NONE
+    return _can_say(trigger.references, step.share, mirror=step.mirror)
+
+
+def _can_say(keys: Collection[str], share: Share, *, mirror: bool) -> bool:
+    """Where the candidate sees no work at all nothing can be said about it, and where the work is
+    not split nothing about the split."""
+    if not mirror and share == NONE and any(key.startswith(ABOUT_CANDIDATE) for key in keys):
+        return False
+    split = any(key.startswith(ABOUT_SPLIT) for key in keys)
+    return not split or (not mirror and NONE < share < WHOLE)
+
+
+def _trigger_level(
+    policy: Policy,
+    gates: Mapping[str, tuple[Condition, ...]],
+    guards: Mapping[str, Guard],
+) -> float:
+    """The part of the false alarms that each comparison of a trigger, and each split, has."""
+    looks: list[tuple[str, Condition]] = []
+    for stage in policy.stages:
+        for name, share in step_names(stage):
+            splits = [part for line in gates.get(stage.name, ()) for part in split_only(line)]
+            looks += [(name, part) for part in splits]
+            looks += [
+                (name, guards[trigger.name].when)
+                for trigger in policy.triggers
+                if (trigger.stages is None or stage.name in trigger.stages)
+                and _can_say(
+                    tuple(references(guards[trigger.name].when)), share, mirror=stage.mirror
+                )
+            ]
+    whole = {name: metric.window == "rollout" for name, metric in policy.metrics.items()}
+    count = len(shared(looks, whole)) if policy.correction == "bonferroni" else 1
+    return policy.false_alarm / max(1, count)
+
+
+def _clear(trigger: Trigger, guard: Guard, rules: RuleCompiler) -> Clear | None:
+    if trigger.clear is None or guard.clear is None:
+        return None
+    return Clear(trigger.clear, rules.compile(guard.clear), rules.limit(guard.clear))
+
+
+def _counting(confirm: str | None, for_: timedelta | None, unknown: Unknown | None) -> Counting:
+    means = {
+        Outcome(outcome): Unmeasured(
+            said.meanwhile, milliseconds(said.fail_after) if said.fail_after is not None else None
+        )
+        for outcome, said in unmeasured(unknown)
+    }
+    means = {outcome: said for outcome, said in means.items() if said != HOLD}
+    may_fail = any(each.fail_ms is not None for each in means.values())
+    often = _confirm(confirm)
+    for_ms = milliseconds(for_) if for_ else 0
+    remembers = often != Confirm(1, 1) or for_ms > 0 or may_fail
+    return Counting(often, for_ms, means, may_fail, remembers)
 
 
 def _confirm(text: str | None) -> Confirm:
@@ -207,6 +300,7 @@ def _metric(name: str, metric: Metric) -> MetricPlan:
         lower_is_better=metric.better == "lower",
         unit=metric_unit(metric),
         capital=metric.capital,
+        dependence=metric.dependence or "hac",
     )
 
 

@@ -10,14 +10,15 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from controller.core.assess import Assessment, Judged, assess, severity_of
+from controller.core.assess import Assessment, Judged, assess, severity_of, span
 from controller.core.back import on_acknowledgement, on_tick_of_return
 from controller.core.clocks import advance_clocks
+from controller.core.counting import NOTHING
 from controller.core.decision import Decision, Explanation
 from controller.core.effect import Severity
 from controller.core.enter import Effects, enter
 from controller.core.event import Acknowledgement, Command, Event, PolicyEdit, Tick
-from controller.core.explain import explanation
+from controller.core.explain import DONE, explanation
 from controller.core.machine import Situation
 from controller.core.measurement import BASELINE, Measurement, Measurements
 from controller.core.people import on_apply, on_command, on_policy_edit
@@ -54,7 +55,7 @@ def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
     if step is None:
         return on_tick_of_return(plan, clocked, now, notes)
     found = assess(plan, step, clocked, event.measurements, now, only_hard=not event.scheduled)
-    state, effects = _remember(clocked, found, now)
+    state, effects, rehearsed = _remember(clocked, found, now)
     if step.name in plan.baseline_kept:
         state = replace(state, frozen=_last_of_baseline(state, event.measurements))
     looked = state
@@ -67,11 +68,11 @@ def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
     situation = _situation(step, state, found, event.scheduled)
     target = plan.machine.move("tick", situation) if calls_for_move(situation) else None
     if target is None:
-        return Decision(state, now, explain, effects.done() if effects else ())
+        return Decision(state, now, explain, effects.done() if effects else (), "", rehearsed)
     reasons = _reasons(step, before, state, found, target)
     effects = effects or Effects(state.rollout, state.seq, now)
     after = enter(plan, state, target, reasons, now, effects, severity_of(found.triggers))
-    return Decision(after, now, explain, effects.done(), "tick", reasons)
+    return Decision(after, now, explain, effects.done(), "tick", (*reasons, *rehearsed))
 
 
 def nothing_stirs(step: Step, state: State, found: Assessment) -> bool:
@@ -85,40 +86,55 @@ def nothing_stirs(step: Step, state: State, found: Assessment) -> bool:
     )
 
 
-def _remember(state: State, found: Assessment, now: datetime) -> tuple[State, Effects | None]:
+def _remember(
+    state: State, found: Assessment, now: datetime
+) -> tuple[State, Effects | None, tuple[str, ...]]:
     """Counters and firing triggers after this look; one alert per trigger that begins to fire
-    (rule 5: the same trigger twice is one event). An approval was of what was seen then: it ends
-    when the gate fails."""
+    (rule 5: the same trigger twice is one event), a line for one on a dry run. An approval was of
+    what was seen then: it ends when the gate fails."""
+    if not (found.triggers or found.checks or state.approved_by):
+        return state, None, ()
+    changed = {
+        checked.check.name: checked.counter
+        for checked in found.checks
+        if checked.check.counting.remembers
+    }
     if not found.triggers and not state.approved_by:
-        return state, None
+        return _counted(state, changed) if changed else state, None, ()
     effects = Effects(state.rollout, state.seq, now)
     if state.approved_by and found.something_fails:
         title = f"{state.rollout}: the approval of {state.name} is void, its gate fails"
         effects.alert(Severity.MEDIUM, "approval", title)
         state = replace(state, approved_by=())
-    counters, firing = state.counters, set(state.firing)
-    changed: dict[str, Counter] = {}
+    firing = set(state.firing)
+    begun = [j for j in found.triggers if j.firing and j.trigger.name not in firing]
     for judged in found.triggers:
-        name = judged.trigger.name
-        if counters.get(name, _NO_FAILURES) != judged.counter:
-            changed[name] = judged.counter
-        if judged.firing and name not in firing:
-            firing.add(name)
-            effects.alert(
-                judged.trigger.severity, "trigger", f"{name}: {judged.trigger.rule}", state.name
-            )
-        elif not judged.firing:
-            firing.discard(name)
-    if changed:
-        kept = {k: v for k, v in (counters | changed).items() if v != _NO_FAILURES}
-        state = replace(state, counters=kept)
+        changed[judged.trigger.name] = judged.counter
+        (firing.add if judged.firing else firing.discard)(judged.trigger.name)
+    for judged in begun:
+        if judged.acts:
+            title = f"{judged.trigger.name}: {_rule(judged)}"
+            effects.alert(judged.trigger.severity, "trigger", title, state.name)
+    state = _counted(state, changed)
     now_firing = tuple(sorted(firing)) if firing else ()
     if now_firing != state.firing:
         state = replace(state, firing=now_firing)
-    return state, effects
+    rehearsed = [judged for judged in begun if judged.trigger.dry_run]
+    if not rehearsed:
+        return state, effects, ()
+    first = {j.trigger.name: state.would_have.get(j.trigger.name, now) for j in rehearsed}
+    state = replace(state, would_have=state.would_have | first)
+    told = (f"dry run: {_reason(j)} would have {DONE[j.then]}" for j in rehearsed)
+    return state, effects, tuple(told)
 
 
-_NO_FAILURES = Counter()
+def _counted(state: State, changed: dict[str, Counter]) -> State:
+    """The counters after a look; what has nothing to remember is not kept."""
+    counters = state.counters
+    if all(counters.get(name, NOTHING) == counter for name, counter in changed.items()):
+        return state
+    kept = {name: c for name, c in (counters | changed).items() if c != NOTHING}
+    return replace(state, counters=kept)
 
 
 def _situation(step: Step, state: State, found: Assessment, scheduled: bool) -> Situation:
@@ -174,8 +190,7 @@ def _reasons(
     kind = {PAUSED: "pause", HELD: "hold"}.get(side, "rollback")
     if target.startswith(ROLLING_BACK) or side in (PAUSED, HELD):
         asked = tuple(
-            f"trigger {j.trigger.name} ({j.trigger.severity.word}): {j.trigger.rule}"
-            for j in (*found.asking(kind), *_others_firing(found, kind))
+            _reason(judged) for judged in (*found.asking(kind), *_others_firing(found, kind))
         )
         if found.asking(kind):
             return asked
@@ -197,7 +212,20 @@ def _reasons(
 
 
 def _others_firing(found: Assessment, kind: str) -> tuple[Judged, ...]:
-    return tuple(j for j in found.triggers if j.firing and j.then != kind)
+    return tuple(j for j in found.triggers if j.acts and j.then != kind)
+
+
+def _reason(judged: Judged) -> str:
+    trigger = judged.trigger
+    return f"trigger {trigger.name} ({trigger.severity.word}): {_rule(judged)}"
+
+
+def _rule(judged: Judged) -> str:
+    """A trigger's rule, and that it fires for want of a measurement where that is so."""
+    means = judged.trigger.counting.means(judged.outcome)
+    if not judged.lapsed or means is None or means.fail_ms is None:
+        return judged.trigger.rule
+    return f"{judged.trigger.rule}, not measured for {span(means.fail_ms)}"
 
 
 def _last_of_baseline(state: State, measurements: Measurements) -> dict[str, Measurement]:

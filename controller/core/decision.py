@@ -14,7 +14,8 @@ from controller.core.state import State
 
 class Term(Struct, frozen=True, omit_defaults=True):
     """One measured side of a rule. `distance` is how far the value is from the limit in the
-    limit's unit: positive is the safe side for a check, None when either is unknown."""
+    limit's unit: positive is the safe side for a check, None when either is unknown. `lower` and
+    `upper` bound the value of a comparison, which is worth `independent` samples."""
 
     reference: str
     value: float | None
@@ -25,11 +26,15 @@ class Term(Struct, frozen=True, omit_defaults=True):
     distance: float | None = None
     unit: str = ""
     detail: str = ""
+    lower: float | None = None
+    upper: float | None = None
+    independent: float | None = None
 
 
 class RuleResult(Struct, frozen=True, omit_defaults=True):
     """A check or trigger at one tick. For a trigger `fail` means its condition holds; `firing`
-    that it is confirmed; `count` what its counter says (`2 of 3 in 5`, `1m of 5m`)."""
+    that it is confirmed, or was not measured for too long; `count` is what its counter says (`2 of
+    3 in 5`, `1m of 5m`, `ignored`); `dry_run` that it neither acts nor stands in the way."""
 
     name: str
     rule: str
@@ -38,6 +43,7 @@ class RuleResult(Struct, frozen=True, omit_defaults=True):
     firing: bool = False
     count: str = ""
     severity: str = ""
+    dry_run: bool = False
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
@@ -50,7 +56,8 @@ class Progress(Struct, frozen=True, omit_defaults=True):
 
 
 class Explanation(Struct, frozen=True, omit_defaults=True):
-    """Why: rules with values, limits, samples and distance; clocks; what blocks the advance."""
+    """Why: rules with values, limits, samples and distance; clocks; what blocks the advance; what
+    triggers on a dry run `would_have` done since the start."""
 
     state: str
     share: Share
@@ -60,6 +67,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     triggers: tuple[RuleResult, ...] = ()
     clocks: tuple[Progress, ...] = ()
     blockers: tuple[str, ...] = ()
+    would_have: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -3,7 +3,9 @@
 Effects are data with a key of their own; the store commits them with the state.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -29,6 +31,7 @@ from controller.core.state import (
     State,
 )
 
+Kept = TypeVar("Kept")
 MOST_ROLLBACKS = 100
 """Times of rollbacks remembered; more than any lock asks for."""
 
@@ -154,6 +157,7 @@ def _enter_live(
         asked_ms=0,
         approved_by=(),
         told_to_advance="",
+        counters=of_triggers(plan, state.counters),
     )
     if starts:
         state = replace(
@@ -165,6 +169,7 @@ def _enter_live(
             failed_steps=(),
             overdue=(),
             frozen={},
+            would_have={},
         )
     keys = effects.share(plan, state, mirror=step.mirror) if share_changes or anew else ()
     if step.stage == WATCH or anew:
@@ -176,7 +181,15 @@ def _enter_live(
         *state.reasons,
     )
     replaced = share_changes or anew
-    return replace(state, unacknowledged=keys if replaced else state.unacknowledged + keys)
+    waiting = keys if replaced else state.unacknowledged + keys
+    return replace(state, unacknowledged=waiting, split_since=None if waiting else now)
+
+
+def of_triggers(plan: Plan, kept: Mapping[str, Kept]) -> dict[str, Kept]:
+    """Of what is kept by the names of rules, that of the plan's triggers: a check is counted
+    afresh in each step."""
+    names = {trigger.name for trigger in plan.triggers}
+    return {name: value for name, value in kept.items() if name in names}
 
 
 def stay(plan: Plan, state: State, effects: Effects) -> State:
@@ -186,7 +199,8 @@ def stay(plan: Plan, state: State, effects: Effects) -> State:
         state = replace(state, share=step.share, dwell_ms=0, waited_ms=0)
     version = plan.candidate.name if state.name == COMPLETED else _in_force(plan, step)
     keys = effects.share(plan, state, mirror=step.mirror)
-    return replace(state, unacknowledged=keys + effects.activate(plan, state, version))
+    keys += effects.activate(plan, state, version)
+    return replace(state, unacknowledged=keys, split_since=None)
 
 
 def _in_force(plan: Plan, step: Step) -> str:

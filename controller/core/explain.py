@@ -6,13 +6,25 @@ state before and the event, so that any past explanation can be computed again.
 
 from datetime import datetime
 
-from controller.core.assess import Judged, blockers, judge, result_of
-from controller.core.calendar import milliseconds
+from controller.core.assess import Checked, Judged, frozen_by, judge, look_at, span
+from controller.core.calendar import Calendar, milliseconds
+from controller.core.counting import held_ms, times
 from controller.core.decision import Decision, Explanation, Progress, RuleResult, Term
 from controller.core.enter import Effects
 from controller.core.measurement import Measurements, Outcome
-from controller.core.plan import Plan, Step
-from controller.core.state import APPROVAL, COMPLETED, COOLDOWN, HELD, ROLLING_BACK, State
+from controller.core.plan import Counting, Plan, Step
+from controller.core.state import (
+    APPROVAL,
+    COMPLETED,
+    COOLDOWN,
+    HELD,
+    ROLLING_BACK,
+    Counter,
+    State,
+)
+
+DONE = {"rollback": "rolled back", "hold": "held", "pause": "paused", "alert": "alerted"}
+"""What a trigger has done, by what it does."""
 
 
 def explanation(
@@ -28,34 +40,167 @@ def explanation(
     step = plan.step(state.name)
     if step is None:
         return Explanation(
-            state=state.name, share=state.share, clocks=_return_clocks(plan, state), notes=notes
+            state=state.name,
+            share=state.share,
+            clocks=_return_clocks(plan, state),
+            would_have=_would_have(plan, state),
+            notes=notes,
         )
     following = _following(plan, step)
-    checks: tuple[tuple[Outcome, tuple[Term, ...]], ...] = ()
+    checks: tuple[Checked, ...] = ()
     triggers: tuple[Judged, ...] = ()
     stands: tuple[str, ...] = ()
     if measurements is not None:
-        checks = tuple(check.evaluate(measurements, now) for check in step.checks)
         counted = before or state
+        checks = tuple(
+            look_at(check, counted, measurements, now, plan.calendar) for check in step.checks
+        )
         triggers = tuple(
             judge(trigger, counted, measurements, now, plan.calendar)
             for trigger in plan.guarding[step.name]
         )
-        stands = blockers(plan, step, state, checks, triggers, now)
+        stands = _blockers(plan, step, state, checks, triggers, now)
     return Explanation(
         state=state.name,
         share=state.share,
         next_state=following.name if following else COMPLETED,
         next_share=following.share if following else None,
-        checks=tuple(
-            RuleResult(check.name, check.rule, outcome, terms)
-            for check, (outcome, terms) in zip(step.checks, checks, strict=False)
-        ),
-        triggers=tuple(result_of(judged) for judged in triggers),
+        checks=tuple(_check(checked, now, plan.calendar) for checked in checks),
+        triggers=tuple(_trigger(judged, now, plan.calendar) for judged in triggers),
         clocks=_live_clocks(step, state),
         blockers=stands,
+        would_have=_would_have(plan, state),
         notes=notes,
     )
+
+
+def _would_have(plan: Plan, state: State) -> tuple[str, ...]:
+    then = {trigger.name: DONE[trigger.then] for trigger in plan.triggers}
+    return tuple(
+        f"trigger {name} would have {then[name]} at {at:%Y-%m-%d %H:%M:%S} UTC"
+        for name, at in state.would_have.items()
+        if name in then
+    )
+
+
+# Rules ------------------------------------------------------------------------------------
+
+
+def _check(checked: Checked, now: datetime, calendar: Calendar) -> RuleResult:
+    check = checked.check
+    words = _counted(check.counting, checked.counter, now, calendar)
+    words = _unmeasured(checked, check.counting, now, calendar) or words
+    return RuleResult(
+        name=check.name,
+        rule=check.rule,
+        outcome=checked.outcome,
+        terms=checked.terms,
+        count=words,
+        dry_run=check.dry_run,
+    )
+
+
+def _trigger(judged: Judged, now: datetime, calendar: Calendar) -> RuleResult:
+    trigger = judged.trigger
+    words = _counted(trigger.counting, judged.counter, now, calendar)
+    words = _unmeasured(judged, trigger.counting, now, calendar) or words
+    if judged.firing and trigger.clear is not None:
+        words = f"{words} until {trigger.clear.rule}".lstrip()
+    return RuleResult(
+        name=trigger.name,
+        rule=trigger.rule,
+        outcome=judged.outcome,
+        terms=judged.terms,
+        firing=judged.firing,
+        count=words,
+        severity=trigger.severity.word,
+        dry_run=trigger.dry_run,
+    )
+
+
+def _counted(rule: Counting, counter: Counter, now: datetime, calendar: Calendar) -> str:
+    """`2 of 3 in a row`, `1m of 5m`: how far it has come; empty where nothing is counted."""
+    confirm, seen = rule.confirm, times(rule.confirm, counter)
+    words = ""
+    if confirm.n == 0:
+        words = f"{seen} of {confirm.k} in total"
+    elif confirm.k > 1:
+        whole = "a row" if confirm.k == confirm.n else confirm.n
+        words = f"{seen} of {confirm.k} in {whole}"
+    if rule.for_ms and (counter.since is not None or counter.held_ms):
+        held = span(held_ms(counter, now, calendar))
+        words = f"{words} {held} of {span(rule.for_ms)}".lstrip()
+    return words
+
+
+def _unmeasured(
+    rule: Checked | Judged, counting: Counting, now: datetime, calendar: Calendar
+) -> str:
+    """`ignored`, or how long it may go unmeasured; empty where neither is said."""
+    since = rule.counter.unmeasured
+    if since is None:
+        return "ignored" if rule.ignored else ""
+    lasted = span(calendar.open_ms(since, now))
+    if rule.lapsed:
+        return f"not measured for {lasted}"
+    means = counting.means(rule.outcome)
+    fails = "ignored" if rule.ignored else ""
+    if means is not None and means.fail_ms is not None:
+        fails = f"fails at {span(means.fail_ms)}"
+    return f"not measured for {lasted}, {fails}".removesuffix(", ")
+
+
+def _blockers(
+    plan: Plan,
+    step: Step,
+    state: State,
+    checks: tuple[Checked, ...],
+    triggers: tuple[Judged, ...],
+    now: datetime,
+) -> tuple[str, ...]:
+    """What has to change before the rollout may advance, in words; none when it may."""
+    found: list[str] = []
+    if state.unacknowledged:
+        found.append(f"share: {len(state.unacknowledged)} target(s) have not acknowledged it")
+    if not state.told_to_advance:
+        if state.dwell_ms < step.hold_ms:
+            left = step.hold_ms - state.dwell_ms
+            found.append(f"dwell: {span(left)} of {span(step.hold_ms)} to go")
+        for checked in checks:
+            if checked.blocks:
+                count = _check(checked, now, plan.calendar).count
+                words = _why(checked.outcome, checked.terms, count)
+                found.append(f"check {checked.check.rule}: {words}")
+    for judged in triggers:
+        if judged.blocks:
+            waits = _unmeasured(judged, judged.trigger.counting, now, plan.calendar)
+            words = "firing" if judged.firing else _why(judged.outcome, judged.terms, waits)
+            found.append(f"trigger {judged.trigger.name}: {words}")
+    window = frozen_by(plan, now)
+    if window:
+        found.append(f"freeze: {window} until {_end_of(plan, now)}")
+    if not plan.calendar.is_open(now):
+        found.append(f"calendar: {plan.calendar.name} is closed")
+    return tuple(found)
+
+
+def _why(outcome: Outcome, terms: tuple[Term, ...], count: str) -> str:
+    """An outcome in words, with the samples, the count or the reason behind it."""
+    word = outcome.value.replace("_", " ")
+    if outcome is Outcome.INCONCLUSIVE:
+        short = [t for t in terms if t.samples < t.min_samples]
+        if short:
+            return f"{word}, samples {short[0].samples} of {short[0].min_samples}"
+    details = [t.detail for t in terms if t.detail][:1]
+    return ", ".join([word, *([count] if count else []), *details])
+
+
+def _end_of(plan: Plan, now: datetime) -> str:
+    end = max(f.end for f in plan.freeze if f.start <= now < f.end)
+    return f"{end:%Y-%m-%d %H:%M} UTC"
+
+
+# Steps and clocks -------------------------------------------------------------------------
 
 
 def _following(plan: Plan, step: Step) -> Step | None:

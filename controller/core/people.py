@@ -9,7 +9,7 @@ from controller.core.back import must_lock
 from controller.core.clocks import advance_clocks
 from controller.core.decision import Decision
 from controller.core.effect import Severity
-from controller.core.enter import Effects, enter, stay
+from controller.core.enter import Effects, enter, of_triggers, stay
 from controller.core.event import Command, PolicyEdit
 from controller.core.explain import told
 from controller.core.machine import Situation
@@ -102,8 +102,9 @@ def on_policy_edit(plan: Plan, before: State, event: PolicyEdit, now: datetime) 
     state = replace(
         state,
         policy=event.policy,
-        counters={k: v for k, v in state.counters.items() if k in names},
+        counters=of_triggers(plan, state.counters),
         firing=tuple(name for name in state.firing if name in names),
+        would_have=of_triggers(plan, state.would_have),
     )
     reasons = tuple(f"policy: {change}" for change in event.changes)
     return told(plan, state, now, Effects(state.rollout, state.seq, now), "", reasons, notes=notes)
@@ -117,7 +118,13 @@ def on_apply(plan: Plan, before: State, event: Command, now: datetime) -> Decisi
     refused = _not_applicable(plan, state, where, now)
     if refused:
         return told(plan, state, now, effects, "", _by(event), refused, notes)
-    state = replace(state, policy=event.policy, counters={}, firing=())
+    state = replace(
+        state,
+        policy=event.policy,
+        counters={},
+        firing=(),
+        would_have=of_triggers(plan, state.would_have),
+    )
     if state.name != COMPLETED and not _is_live(state):
         return told(plan, state, now, effects, "", _by(event), notes=notes)
     state = replace(state, epoch=state.epoch + 1)

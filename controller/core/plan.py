@@ -43,6 +43,7 @@ class MetricPlan:
     lower_is_better: bool
     unit: Unit
     capital: float | None
+    dependence: timedelta | Literal["hac", "independent"] = "hac"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,38 @@ class Confirm:
 
     k: int
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """What an outcome that is no measurement means: `meanwhile`, and that it is a failure after
+    `fail_ms` of open time without a measurement (None: never)."""
+
+    meanwhile: Literal["hold", "ignore", "reset"] = "hold"
+    fail_ms: int | None = None
+
+
+HOLD = Unmeasured()
+"""What it means where the policy says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How a rule counts (`core.counting`): how often and for how long its condition must hold,
+    and what outcomes mean that are no measurement, where that is not `HOLD`. `remembers`: whether
+    there is anything that a look must leave to the next."""
+
+    confirm: Confirm
+    for_ms: int
+    unknown: Mapping[Outcome, Unmeasured]
+    may_fail_unmeasured: bool
+    remembers: bool
+
+    def means(self, holds: Outcome) -> Unmeasured | None:
+        """What an outcome means that is no measurement; None of one that is."""
+        if holds is Outcome.PASS or holds is Outcome.FAIL:
+            return None
+        return self.unknown.get(holds, HOLD) if self.unknown else HOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +100,20 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of a stage's `advance`."""
+    """One line of a stage's `advance`. `dry_run`: shown, and never in the way."""
 
     name: str
+    rule: str
+    evaluate: Evaluate
+    limit: Limit | None
+    counting: Counting
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """When a trigger that fires is over."""
+
     rule: str
     evaluate: Evaluate
     limit: Limit | None
@@ -77,7 +121,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class TriggerPlan:
-    """One trigger. `hard`: acts at once on a single observation, between ticks too."""
+    """One trigger. `hard`: acts at once on a single observation, between ticks too. `dry_run`:
+    judged and shown, and never acts."""
 
     name: str
     rule: str
@@ -86,10 +131,11 @@ class TriggerPlan:
     limit: Limit | None
     severity: Severity
     then: Literal["rollback", "hold", "pause", "alert"]
-    confirm: Confirm
-    for_ms: int
+    counting: Counting
+    clear: Clear | None
     escalate_ms: int | None
     hard: bool
+    dry_run: bool
     stages: frozenset[str]
     about_candidate: bool
     references: tuple[str, ...]
@@ -118,6 +164,8 @@ class Step:
     approval: ApprovalPlan | None
     frozen_baseline: bool
     checks: tuple[Check, ...]
+    counted: tuple[Check, ...]
+    """Checks that every look counts, long before the step can be left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +213,14 @@ class Plan:
     calendar: Calendar
     freeze: tuple[FreezeWindow, ...]
     false_alarm: float
+    trigger_level: float
+    """The part of `false_alarm` that each comparison of a trigger has."""
     metrics: Mapping[str, MetricPlan]
     sources: tuple[str, ...]
     references: tuple[str, ...]
     """Every measurement that a check or trigger reads, sorted: what to collect."""
     compared: tuple[str, ...]
-    """Metrics that `not_worse` or `better` compare."""
+    """Metrics that are compared with the baseline by their bounds."""
     share_targets: tuple[str, ...]
     config_targets: tuple[str, ...]
     steps: tuple[Step, ...]

@@ -12,16 +12,16 @@ from math import isfinite
 from typing import assert_never
 
 from controller.core.decision import Term
+from controller.core.levels import Levels
 from controller.core.measurement import (
-    DIFFERENCE,
     MISSING,
     SEVERITY_ORDER,
-    Measurement,
     Measurements,
     Outcome,
-    reference,
+    opposite,
 )
 from controller.core.plan import Evaluate, Judgement, Limit, MetricPlan, Quiet
+from controller.core.versus import mann_whitney, split_as_asked, usable, versus
 from controller.policy import expression as tree
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -49,25 +49,21 @@ def worst(outcomes: tuple[Outcome, ...]) -> Outcome:
     return max(outcomes, key=SEVERITY_ORDER.__getitem__, default=Outcome.PASS)
 
 
-def opposite(outcome: Outcome) -> Outcome:
-    """Pass and fail swapped; the unknown stays unknown."""
-    if outcome is Outcome.PASS:
-        return Outcome.FAIL
-    return Outcome.PASS if outcome is Outcome.FAIL else outcome
-
-
 class RuleCompiler:
-    """Compiles the conditions of one policy. `min_samples` overrides the metrics' own;
-    `guards` is for triggers, whose distance counts on the other side of the limit."""
+    """Compiles the conditions of one policy. `levels` are of their comparisons; `min_samples`
+    overrides the metrics' own; `guards` is for triggers, whose distance counts on the other side of
+    the limit."""
 
     def __init__(
         self,
         metrics: Mapping[str, MetricPlan],
+        levels: Levels,
         *,
         min_samples: int | None = None,
         guards: bool = False,
     ) -> None:
         self._metrics = metrics
+        self._levels = levels
         self._min_samples = min_samples
         self._side = -1.0 if guards else 1.0
 
@@ -79,7 +75,11 @@ class RuleCompiler:
             case tree.Compare():
                 return self._comparison(condition)
             case tree.Versus():
-                return self._versus(condition)
+                return versus(condition, *self._needs(condition), self._levels.comparison)
+            case tree.MannWhitney():
+                return mann_whitney(condition, *self._needs(condition), self._unit(condition))
+            case tree.SplitAsAsked():
+                return split_as_asked(condition, self._min_samples, self._levels.split)
             case tree.Combine():
                 parts = tuple(self.compile(part) for part in condition.parts)
                 return _all_of(parts) if condition.operator == "and" else _any_of(parts)
@@ -110,9 +110,14 @@ class RuleCompiler:
             case _:
                 return None
 
-    def _needs(self, ref: tree.Reference) -> tuple[int, timedelta | None]:
-        """Samples that make the reference's value count, and the age past which it is late."""
-        metric = self._metrics.get(ref.metric)
+    def _unit(self, node: tree.MannWhitney) -> tree.Unit:
+        return self._metrics[node.metric].unit
+
+    def _needs(
+        self, node: tree.Reference | tree.Versus | tree.MannWhitney
+    ) -> tuple[int, timedelta | None]:
+        """Samples that make the value count, and the age past which it is late."""
+        metric = self._metrics.get(node.metric)
         if metric is None:
             return 0, None
         samples = metric.min_samples if self._min_samples is None else self._min_samples
@@ -201,36 +206,6 @@ class RuleCompiler:
 
         return value
 
-    def _versus(self, node: tree.Versus) -> Evaluate:
-        """Non-inferiority and superiority on confidence bounds: pass when the whole interval is
-        on the good side of the margin, fail when it is on the bad side, else inconclusive."""
-        metric = self._metrics[node.metric]
-        key = reference(DIFFERENCE, node.metric)
-        needed = metric.min_samples if self._min_samples is None else self._min_samples
-        limit = -node.margin.value if node.function == "not_worse" else node.margin.value
-        unit, factor = node.margin.unit.name, node.margin.unit.factor
-        sign = -1.0 if node.lower_is_better else 1.0
-
-        def evaluate(measurements: Measurements, now: datetime) -> Judgement:
-            found = measurements.get(key, MISSING)
-            outcome, value, detail = usable(found, needed, metric.max_age, now)
-            low = high = None
-            if found.lower is not None and found.upper is not None:
-                low, high = sorted((sign * found.lower, sign * found.upper))
-            if outcome is Outcome.PASS:
-                outcome = _side_of(low, high, limit)
-            shown = None if value is None else sign * value / factor
-            distance = None if low is None else (low - limit) / factor
-            if low is not None and high is not None and not detail:
-                detail = f"interval {low / factor:.4g} to {high / factor:.4g} {unit}".rstrip()
-            return outcome, (
-                Term(
-                    key, shown, found.samples, needed, ">", limit / factor, distance, unit, detail
-                ),
-            )
-
-        return evaluate
-
 
 def _quiet_limit(limit: Limit) -> Quiet:
     key, holds, bound = limit.reference, _COMPARE[limit.operator], limit.bound
@@ -246,32 +221,6 @@ def _quiet_limit(limit: Limit) -> Quiet:
         return max_age is None or found.as_of is None or now - found.as_of <= max_age
 
     return quiet
-
-
-def usable(
-    found: Measurement, needed: int, max_age: timedelta | None, now: datetime
-) -> tuple[Outcome, float | None, str]:
-    """Whether a measurement counts: (`pass`, value, detail) or (why not, value or None, words).
-    NaN, infinity, empty and late are no data (rule 1)."""
-    value = found.value
-    if found.status != "ok":
-        outcome = Outcome.ERROR if found.status == "error" else Outcome.NO_DATA
-        return outcome, None, found.detail
-    if value is None or not isfinite(value):
-        return Outcome.NO_DATA, None, found.detail or f"value is {value}"
-    if max_age is not None and found.as_of is not None and now - found.as_of > max_age:
-        return Outcome.NO_DATA, None, f"late: newest observation of {found.as_of:%H:%M:%S} UTC"
-    if found.samples < needed:
-        return Outcome.INCONCLUSIVE, value, found.detail
-    return Outcome.PASS, value, found.detail
-
-
-def _side_of(low: float | None, high: float | None, limit: float) -> Outcome:
-    if low is None or high is None or not (isfinite(low) and isfinite(high)):
-        return Outcome.INCONCLUSIVE
-    if low > limit:
-        return Outcome.PASS
-    return Outcome.FAIL if high < limit else Outcome.INCONCLUSIVE
 
 
 def _all_of(parts: tuple[Evaluate, ...]) -> Evaluate:

@@ -25,13 +25,17 @@ AT_BASELINE = frozenset({PENDING, COOLDOWN, ROLLED_BACK, LOCKED})
 
 
 class Counter(Struct, frozen=True, omit_defaults=True):
-    """Memory of one rule: `recent` outcomes (1 = fail, newest in the lowest bit, as many as the
-    rule looks at) or the `total` of failures, `since` when it has failed without a break, and since
-    when its trigger is `firing` without one."""
+    """Memory of one rule, by the name of the trigger or check. `recent` looks (1: its condition
+    held; the newest in the lowest bit, as many as the rule looks at) or the `total` at which it
+    held; `since` when it has held without a break, `held_ms` of open time for which it did before
+    it could not be measured for a while; since when it is `unmeasured`, where that may be a
+    failure; and since when its trigger is `firing` without a break."""
 
     recent: int = 0
     total: int = 0
     since: datetime | None = None
+    held_ms: int = 0
+    unmeasured: datetime | None = None
     firing: datetime | None = None
 
 
@@ -41,12 +45,13 @@ class State(Struct, frozen=True, omit_defaults=True):
 
     Clocks are milliseconds of the calendar's open time: `dwell_ms` and `waited_ms` of the step,
     `side_ms` of a held, paused or approval state, `asked_ms` of all waiting for the approval of
-    the step. `entered_at` is when the step was entered, `step_since` when the present state was.
+    the step. `entered_at` is when the step was entered, `step_since` when the present state was,
+    `split_since` when every target had acknowledged the step's share.
     `told_to_advance` names the person whose word takes the place of the gate at the next tick.
     `unacknowledged` and `overdue` are keys of effects; `verify_due` is when the read-back of a
     rollback is asked for, `put_right` that it has failed once and the baseline was published
     again. `frozen` holds what was last known of the baseline before it lost its
-    traffic."""
+    traffic. `would_have` is when triggers on a dry run first fired, by name."""
 
     rollout: str
     policy: str
@@ -58,6 +63,7 @@ class State(Struct, frozen=True, omit_defaults=True):
     started_at: datetime | None = None
     entered_at: datetime | None = None
     step_since: datetime | None = None
+    split_since: datetime | None = None
     dwell_ms: int = 0
     waited_ms: int = 0
     side_ms: int = 0
@@ -73,6 +79,7 @@ class State(Struct, frozen=True, omit_defaults=True):
     failed_steps: tuple[str, ...] = ()
     rollbacks: tuple[datetime, ...] = ()
     frozen: dict[str, Measurement] = {}
+    would_have: dict[str, datetime] = {}
     reasons: tuple[str, ...] = ()
 
 

@@ -1,192 +1,185 @@
-"""How far the candidate is from the baseline, with bounds that hold at every look.
+"""The comparisons of one source: which sets grow, what is fed to them, and what they say."""
 
-The bounds are the asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and
-Ramdas ("Time-uniform central limit theory and asymptotic confidence sequences", 2021): looking
-after every observation, and stopping when one likes, errs with probability `alpha` at most, as
-long as the looks are at one growing set of independent observations: a window of the stage or
-the rollout. Of a window that slides, they hold for the observations of each window.
-"""
-
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
-from math import isfinite, log, sqrt
-from typing import Literal
+from math import isfinite
 
-from controller.core.measurement import Measurement
-from controller.judge.aggregate import parse
-from controller.judge.window import Column, Window
+from controller.core.measurement import Contrast, Measurement, Side
+from controller.judge.growing import FOREVER, LEAST, Dependence, GrowingSet, of_likes
+from controller.judge.window import Observation, Windows, moment
 
-TUNED_FOR = 1000
-"""N*: the number of observations at which the bounds are tightest."""
-LEAST = 5
-"""Below so many observations a side there are no bounds: a variance of so few says nothing."""
+SETS = 100
+"""Growing sets of one source; the one begun first makes room."""
+KEYS = 100_000
+"""Keys of assignments that a split remembers; an older one that is met again counts twice."""
 
-Pairs = tuple[int, float, float]
-"""Number of paired differences (candidate minus baseline), their mean and variance."""
-
-
-def difference(
-    candidate: Measurement, baseline: Measurement, alpha: float, pairs: Pairs | None = None
-) -> Measurement:
-    """Mean of the candidate minus mean of the baseline, in the metric's base unit.
-
-    `lower` and `upper` bound it with error probability `alpha` (in (0, 1)) over all looks;
-    they are None where a side has fewer than 5 observations or no variance. With `pairs` the
-    differences themselves are judged, which takes out what both sides share. `samples` is the
-    smaller side's. Status is the worse of the two. Raises ValueError for another `alpha`."""
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is between 0 and 1, not {alpha}")
-    samples = min(candidate.samples, baseline.samples)
-    status = _worse(candidate, baseline)
-    if status != "ok":
-        return Measurement(samples=samples, status=status, detail=_why(candidate, baseline))
-    first, second = _mean(candidate), _mean(baseline)
-    if first is None or second is None:
-        return Measurement(samples=samples, status="no_data", detail="a side has no value")
-    value, detail = first - second, "unpaired"
-    half = _unpaired(candidate, baseline, first, second, alpha)
-    if pairs is not None and pairs[0] >= LEAST and pairs[2] > 0:
-        count, value, variance = pairs
-        detail = f"{count} pairs"
-        half = sqrt(variance) * radius(count, alpha)
-    has_bounds = half is not None and isfinite(half)
-    return Measurement(
-        value=value,
-        samples=samples,
-        detail=detail if has_bounds else "no bounds: too few observations, or no variance",
-        lower=value - half if half is not None and has_bounds else None,
-        upper=value + half if half is not None and has_bounds else None,
-        as_of=_earlier(candidate.as_of, baseline.as_of),
-        through=max((m.through for m in (candidate, baseline) if m.through), default=None),
-    )
-
-
-def radius(count: int, alpha: float, tuned_for: int = TUNED_FOR) -> float:
-    """Half the width of the sequence in standard deviations of one observation after `count`:
-    sqrt(2 (n r^2 + 1) / (n r)^2 ln(sqrt(n r^2 + 1) / alpha)), where
-    r = sqrt((-2 ln alpha + ln(-2 ln alpha + 1)) / N*)."""
-    squared = (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / tuned_for
-    grown = count * squared + 1
-    return sqrt(2 * grown / (count * count * squared) * log(sqrt(grown) / alpha))
-
-
-def _unpaired(
-    candidate: Measurement, baseline: Measurement, first: float, second: float, alpha: float
-) -> float | None:
-    """s radius(n) with n = both sides' samples and s^2 = n (s1^2 / n1 + s2^2 / n2) (Welch)."""
-    if min(candidate.samples, baseline.samples) < LEAST:
-        return None
-    spread, other = _variance(candidate, first), _variance(baseline, second)
-    if spread is None or other is None:
-        return None
-    total = candidate.samples + baseline.samples
-    error = spread / candidate.samples + other / baseline.samples
-    return sqrt(error * total) * radius(total, alpha)
-
-
-def _variance(side: Measurement, mean: float) -> float | None:
-    """Of one observation. All alike proves no certainty: what looks like a fraction is taken as
-    if one of two more observations had differed (Laplace's rule), anything else has none."""
-    if side.variance is None or side.variance > 0:
-        return side.variance
-    if not 0 <= mean <= 1:
-        return None
-    share = (side.samples * mean + 1) / (side.samples + 2)
-    return share * (1 - share)
-
-
-def _worse(a: Measurement, b: Measurement) -> Literal["ok", "no_data", "error"]:
-    if "error" in (a.status, b.status):
-        return "error"
-    return "no_data" if "no_data" in (a.status, b.status) else "ok"
-
-
-def _why(candidate: Measurement, baseline: Measurement) -> str:
-    sides = (("candidate", candidate), ("baseline", baseline))
-    return "; ".join(f"{name}: {m.detail or m.status}" for name, m in sides if m.status != "ok")
-
-
-def _mean(side: Measurement) -> float | None:
-    found = side.value if side.mean is None else side.mean
-    return found if found is not None and isfinite(found) else None
-
-
-def _earlier(a: datetime | None, b: datetime | None) -> datetime | None:
-    """As old as the older side."""
-    known = [at for at in (a, b) if at is not None]
-    return min(known) if known else None
-
-
-# Pairs ------------------------------------------------------------------------------------
+_Versions = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Sum:
-    total: float = 0.0
-    count: int = 0
+class _Split:
+    """Who got the work since a moment: each key once, an observation without a key by itself."""
+
+    versions: _Versions
+    since: datetime
+    counts: list[int] = field(default_factory=lambda: [0, 0])
+    newest: datetime | None = None
+    _keys: dict[str, None] = field(default_factory=dict)
+    _waiting: list[tuple[datetime, int, str | None]] = field(default_factory=list)
+
+    def add(self, at: datetime, side: int, key: str | None) -> None:
+        """One observation."""
+        self._waiting.append((at, side, key))
+        if len(self._waiting) >= KEYS:
+            self.settle(FOREVER)
+
+    def settle(self, now: datetime) -> None:
+        """Count what was seen by `now`."""
+        later = []
+        for at, side, key in self._waiting:
+            if at > now:
+                later.append((at, side, key))
+                continue
+            if key is not None:
+                if key in self._keys:
+                    continue
+                if len(self._keys) >= KEYS:
+                    del self._keys[next(iter(self._keys))]
+                self._keys[key] = None
+            self.counts[side] += 1
+            self.newest = at if self.newest is None else max(at, self.newest)
+        self._waiting = later
 
 
-def pair_up(
-    candidate: Window | None,
-    baseline: Window | None,
-    expression: str,
-    since: datetime,
-    now: datetime,
-    factor: float = 1.0,
-) -> Pairs | None:
-    """Differences by key over (since, now], for a mean or a ratio. Several observations of one
-    key count as their mean. None unless at least half of the smaller side pairs up: then the
-    keys are not there to compare by. Raises AggregationError."""
-    aggregation = parse(expression)
-    if candidate is None or baseline is None or aggregation.field is None:
+class Comparisons:
+    """What grows beside the windows of one source. Whoever adds to the windows calls `add` first;
+    a set begins with what the windows hold when it is first asked for."""
+
+    def __init__(self, windows: Windows) -> None:
+        self._windows = windows
+        self._sets: dict[tuple[object, ...], GrowingSet] = {}
+        self._splits: dict[_Versions, _Split] = {}
+
+    def add(self, observation: Observation) -> None:
+        """Take in an observation, or a further part of one, that the windows do not have yet."""
+        if not self._sets and not self._splits:
+            return
+        first = self._windows.first
+        known = first(observation.id) if observation.id is not None else None
+        for growing in self._sets.values():
+            growing.add(observation, known)
+        for split in self._splits.values():
+            if (
+                known is None
+                and observation.version in split.versions
+                and observation.at > split.since
+            ):
+                side = split.versions.index(observation.version)
+                split.add(observation.at, side, observation.key)
+
+    def contrast(
+        self,
+        versions: _Versions,
+        expression: str,
+        dependence: Dependence,
+        since: datetime,
+        now: datetime,
+        factor: float = 1.0,
+    ) -> Contrast:
+        """Both versions (candidate, baseline) over (since, now], in the base unit. `since` is the
+        same at every look at a set; another one begins it anew. Raises AggregationError."""
+        asked = (versions, expression, dependence)
+        growing = self._sets.get(asked)
+        if growing is None or growing.since != since:
+            self._sets.pop(asked, None)
+            if len(self._sets) >= SETS:
+                del self._sets[next(iter(self._sets))]
+            growing = GrowingSet(versions, expression, since, dependence)
+            growing.begin(*(self._windows.window(version) for version in versions))
+            self._sets[asked] = growing
+        return growing.contrast(now, factor)
+
+    def split(self, versions: _Versions, since: datetime, now: datetime) -> Measurement:
+        """The candidate's share of what both versions got in (since, now]."""
+        found = self._splits.get(versions)
+        if found is None or found.since != since:
+            found = self._splits[versions] = _Split(versions, since)
+            for side, at, key in self._held(versions, since):
+                found.add(at, side, key)
+        found.settle(now)
+        total = sum(found.counts)
+        if not total:
+            return Measurement(status="no_data", detail="nobody has got any work yet")
+        return Measurement(value=found.counts[0] / total, samples=total, as_of=found.newest)
+
+    def _held(
+        self, versions: _Versions, since: datetime
+    ) -> Iterator[tuple[int, datetime, str | None]]:
+        for side, version in enumerate(versions):
+            window = self._windows.window(version)
+            if window is not None:
+                lo, hi = window.all.between(since, FOREVER)
+                for index in range(lo, hi):
+                    yield side, moment(window.all.places[index]), window.all.keys[index]
+
+
+def side_of(found: Measurement | None) -> Side | None:
+    """A side from what a source says that tells no single observations: they are taken as
+    independent. None where mean, variance or observations are too few."""
+    if found is None or found.status != "ok":
         return None
-    first = candidate.numbers.get(aggregation.field)
-    second = baseline.numbers.get(aggregation.field)
-    if first is None or second is None:
+    if found.side is not None:
+        return found.side
+    mean = found.value if found.mean is None else found.mean
+    if mean is None or found.variance is None or found.samples < LEAST:
         return None
-    is_ratio = aggregation.name == "ratio"
-    scale = 1.0 if is_ratio else factor
-    lo, hi = first.between(since, now)
-    other_lo, other_hi = second.between(since, now)
-    state = (lo, hi, first.breaks, other_lo, other_hi, second.breaks)
-    asked = ("pairs", is_ratio, factor, baseline.version)
-    known = first.memo.get(asked)
-    if known is not None and known[0] == state:
-        remembered: Pairs | None = known[1]
-        return remembered
-    found = _pairs(_by_key(first, lo, hi, is_ratio), _by_key(second, other_lo, other_hi, is_ratio))
-    smaller = min(hi - lo, other_hi - other_lo)
-    if found is not None:
-        count, mean, variance = found
-        found = (count, mean * scale, variance * scale * scale) if 2 * count >= smaller else None
-    first.memo[asked] = (state, found)
-    return found
-
-
-def _by_key(column: Column, lo: int, hi: int, is_ratio: bool) -> dict[str, _Sum]:
-    sums: dict[str, _Sum] = {}
-    for index in range(lo, hi):
-        key = column.keys[index]
-        if key is not None:
-            held = sums.get(key)
-            if held is None:
-                held = sums[key] = _Sum()
-            value = column.values[index]
-            held.total += float(value != 0.0) if is_ratio else value
-            held.count += 1
-    return sums
-
-
-def _pairs(first: dict[str, _Sum], second: dict[str, _Sum]) -> Pairs | None:
-    """Sums in the order of the first, so that the same observations give the same bits."""
-    differences = [
-        mine.total / mine.count - other.total / other.count
-        for key, mine in first.items()
-        if (other := second.get(key)) is not None
-    ]
-    count = len(differences)
-    if count < LEAST:
+    variance = found.variance or of_likes(mean, found.samples)
+    if not (isfinite(mean) and isfinite(variance)):
         return None
-    mean = sum(differences) / count
-    variance = sum((d - mean) ** 2 for d in differences) / (count - 1)
-    return (count, mean, variance) if isfinite(mean) and isfinite(variance) else None
+    return Side(mean, found.samples, variance, variance / found.samples)
+
+
+def compared(
+    candidate: Measurement, baseline: Measurement | None, contrast: Contrast
+) -> Measurement:
+    """The measurement of a comparison: `contrast` where both sides were measured, else the worse of
+    both and why. `baseline` is None for a comparison with a number. Its `value` is the candidate's
+    mean, less the baseline's where there is one; `samples` the smaller side's, or the pairs'."""
+    sides = [("candidate", candidate)] + ([("baseline", baseline)] if baseline is not None else [])
+    statuses = {side.status for _, side in sides}
+    if statuses != {"ok"}:
+        worse = "error" if "error" in statuses else "no_data"
+        why = "; ".join(f"{n}: {m.detail or m.status}" for n, m in sides if m.status != "ok")
+        samples = min(side.samples for _, side in sides)
+        return Measurement(samples=samples, status=worse, detail=why)  # type: ignore[arg-type]
+    value, samples = _plain(contrast, alone=baseline is None)
+    times = [side.as_of for _, side in sides if side.as_of is not None]
+    return Measurement(
+        value=_rough(candidate, baseline) if value is None else value,
+        samples=min(side.samples for _, side in sides) if value is None else samples,
+        detail=contrast.detail,
+        as_of=min(times, default=None),
+        through=max((side.through for _, side in sides if side.through), default=None),
+        contrast=contrast,
+    )
+
+
+def _plain(contrast: Contrast, *, alone: bool) -> tuple[float | None, int]:
+    candidate, baseline, pairs = contrast.candidate, contrast.baseline, contrast.pairs
+    if alone:
+        return (None, 0) if candidate is None else (candidate.mean, candidate.samples)
+    if pairs is not None:
+        return pairs.candidate - pairs.baseline, pairs.count
+    if candidate is None or baseline is None:
+        return None, 0
+    return candidate.mean - baseline.mean, min(candidate.samples, baseline.samples)
+
+
+def _rough(candidate: Measurement, baseline: Measurement | None) -> float | None:
+    """Where nothing is bounded: what the windows say."""
+    mean = candidate.value if candidate.mean is None else candidate.mean
+    if baseline is None or mean is None:
+        return mean
+    other = baseline.value if baseline.mean is None else baseline.mean
+    return None if other is None else mean - other

@@ -12,9 +12,20 @@ from typing import Any
 
 from msgspec.structs import fields
 
+from controller.policy.checks.context import unmeasured
 from controller.policy.condition import parse_condition
 from controller.policy.expression import Compare, Number, Reference
-from controller.policy.models import Approval, Policy, Rollback, Schedule, Stage, Trigger
+from controller.policy.models import (
+    Approval,
+    Check,
+    Policy,
+    Rollback,
+    Schedule,
+    Stage,
+    Trigger,
+    Unknown,
+    Unmeasured,
+)
 from controller.policy.names import Names, names_of
 from controller.policy.tokens import ConditionError
 
@@ -154,20 +165,60 @@ def _approval(path: str, old: Approval | None, new: Approval | None) -> Iterator
                       safe=new.otherwise == "rollback")  # fmt: skip
 
 
-def _gate(path: str, old: Sequence[str], new: Sequence[str], names: Names) -> Iterator[Change]:
-    """Lines that are new make a gate harder. A line that is gone must have been replaced by one
+def _gate(path: str, old: Sequence[Check], new: Sequence[Check], names: Names) -> Iterator[Change]:
+    """Checks that are new make a gate harder. One that is gone must have been replaced by one
     that accepts less."""
-    gone = [line for line in old if line not in new]
-    fresh = [line for line in new if line not in old]
-    for line in gone:
-        heir = next((other for other in fresh if _accepts_less(line, other, names)), None)
+    gone = [check for check in old if check not in new]
+    fresh = [check for check in new if check not in old]
+    for check in gone:
+        heir = next((other for other in fresh if _harder(check, other, names)), None)
         if heir is None:
-            yield Change(path, f"{line} is gone or easier", safe=False)
+            yield Change(path, f"{check.check} is gone or easier", safe=False)
         else:
             fresh.remove(heir)
-            yield Change(path, f"{line} to {heir}", safe=True)
-    for line in fresh:
-        yield Change(path, f"{line} is new", safe=True)
+            yield Change(path, f"{_check(check)} to {_check(heir)}", safe=True)
+    for check in fresh:
+        yield Change(path, f"{_check(check)} is new", safe=True)
+
+
+def _harder(old: Check, new: Check, names: Names) -> bool:
+    """Whether what passes `new` would have passed `old`."""
+    same = old.check == new.check or _accepts_less(old.check, new.check, names)
+    confirmed = new.confirm == old.confirm or old.confirm is None
+    return same and confirmed and _not_laxer(old.unknown, new.unknown, _FOR_A_CHECK)
+
+
+def _check(check: Check) -> str:
+    confirm = f", {check.confirm}" if check.confirm else ""
+    words = "".join(f", {outcome}: {_means(means)}" for outcome, means in unmeasured(check.unknown))
+    return f"{check.check}{confirm}{words}"
+
+
+_FOR_A_CHECK = ("ignore", "hold", "reset")
+"""From the laxest word on: what was counted here is passes."""
+_FOR_A_TRIGGER = ("ignore", "hold")
+"""`reset` forgets failures, which is neither more nor less careful than to ignore them, and less
+so than to hold."""
+
+
+def _not_laxer(old: Unknown | None, new: Unknown | None, order: Sequence[str]) -> bool:
+    before, after = (dict(unmeasured(unknown or Unknown())) for unknown in (old, new))
+    return all(_as_careful(before[outcome], after[outcome], order) for outcome in before)
+
+
+def _as_careful(old: Unmeasured, new: Unmeasured, order: Sequence[str]) -> bool:
+    limits = new.fail_after == old.fail_after or _sooner(old.fail_after, new.fail_after)
+    if old.meanwhile == new.meanwhile:
+        return limits
+    if new.meanwhile not in order:
+        return False
+    lax = order.index(old.meanwhile) if old.meanwhile in order else 0
+    return limits and order.index(new.meanwhile) > lax
+
+
+def _means(means: Unmeasured) -> str:
+    after = f", fail after {_text(means.fail_after)}" if means.fail_after else ""
+    return f"{means.meanwhile}{after}"
 
 
 def _accepts_less(old: str, new: str, names: Names) -> bool:
@@ -227,6 +278,17 @@ def _trigger(path: str, old: Trigger, new: Trigger, names: Names) -> Iterator[Ch
                       safe=_sooner(old.escalate_after, new.escalate_after))  # fmt: skip
     yield from _plain(f"{path}.confirm", old.confirm, new.confirm, safe=new.confirm is None)
     yield from _plain(f"{path}.stages", old.stages, new.stages, safe=new.stages is None)
+    # Who must be better before it is over fires longer.
+    longer = old.clear is None or (
+        new.clear is not None and _accepts_less(old.clear, new.clear, names)
+    )
+    yield from _plain(f"{path}.clear", old.clear, new.clear, safe=longer)
+    before, after = (
+        dict(unmeasured(unknown or Unknown())) for unknown in (old.unknown, new.unknown)
+    )
+    for outcome, means in before.items():
+        yield from _plain(f"{path}.unknown.{outcome}", _means(means), _means(after[outcome]),
+                          safe=_as_careful(means, after[outcome], _FOR_A_TRIGGER))  # fmt: skip
 
 
 def _shorter(old: timedelta | None, new: timedelta | None) -> bool:

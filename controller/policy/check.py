@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Iterator
 
-from controller.policy.checks import metrics, references, rules, stages, traffic, wayback
+from controller.policy.checks import (
+    counting,
+    metrics,
+    references,
+    rules,
+    stages,
+    traffic,
+    wayback,
+)
 from controller.policy.checks.context import Context
 from controller.policy.findings import Finding
 
@@ -17,6 +25,7 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     metrics.aggregations,
     metrics.units,
     metrics.windows_outlast_ticks,
+    metrics.dependence_is_measured,
     stages.one_kind_of_weight,
     stages.weights_rise,
     stages.ends_whole,
@@ -26,13 +35,17 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     rules.gates_say_something,
     rules.triggers_say_something,
     rules.baseline_has_work,
+    rules.work_is_split,
     rules.candidate_has_work,
     traffic.samples_can_be_reached,
+    counting.samples_are_counted,
+    counting.confirmations,
+    counting.durations_can_pass,
+    counting.unknowns_mean_something,
+    counting.gates_ask_something,
+    counting.clears_fit,
     wayback.way_back,
     wayback.holds_end,
-    wayback.samples_are_counted,
-    wayback.confirmations,
-    wayback.durations_can_pass,
     wayback.freeze_windows,
     wayback.calendar,
     wayback.configurations,

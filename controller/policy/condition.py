@@ -4,53 +4,43 @@
     conjunction = negation { "and" negation }
     negation   = "not" negation | comparison | call | "(" condition ")"
     comparison = sum ("<" | "<=" | ">" | ">=" | "==" | "!=") sum
-    call       = ("not_worse" | "better") "(" METRIC [ "," ("margin" | "by") ":" QUANTITY ] ")"
     sum        = product { ("+" | "-") product }
     product    = value { ("*" | "/") value }
     value      = [ "-" ] QUANTITY | SIDE "." METRIC | SOURCE ".silent" | "(" sum ")"
 
 A QUANTITY is a number with or without a unit: 0.85, 5%, 15bps, 2000ms, 1h30m, 100 USD, 1_000.
-SIDE is `candidate` or `baseline`. Nothing is evaluated here, and nothing else can be said.
+SIDE is `candidate` or `baseline`, a call is in `policy.functions`. Nothing is evaluated here, and
+nothing else can be said.
 """
 
 from collections.abc import Callable
 from typing import Literal, assert_never, cast
 
+from controller.policy.cursor import KEYWORDS, MAX_NESTING
 from controller.policy.expression import (
     Arithmetic,
     Combine,
     Compare,
     Condition,
     Dimension,
+    MannWhitney,
     Not,
     Number,
     Reference,
+    SplitAsAsked,
     Term,
-    Unit,
     Versus,
     references,
 )
 from controller.policy.findings import did_you_mean
+from controller.policy.functions import Calls, write_call
 from controller.policy.names import Names
-from controller.policy.tokens import ConditionError, Token, scan, shown
-from controller.policy.units import (
-    PLAIN,
-    SECOND,
-    UnitError,
-    compares,
-    example,
-    in_words,
-    parse_quantity,
-    zero,
-)
+from controller.policy.tokens import ConditionError, Token
+from controller.policy.units import PLAIN, SECOND, compares, example, in_words
 
 MAX_LENGTH = 500
-MAX_NESTING = 20
-"""Parentheses and `not` around each other; also operators in a row."""
 SIDES = ("candidate", "baseline")
 SILENT = "silent"
-_FUNCTIONS = {"not_worse": "margin", "better": "by"}
-_KEYWORDS = ("and", "or", "not")
 _COMPARISONS = ("<=", ">=", "==", "!=", "<", ">")
 
 
@@ -75,10 +65,8 @@ def write_condition(node: Condition | Term) -> str:
             return f"({write_condition(node.left)} {node.operator} {write_condition(node.right)})"
         case Compare():
             return f"{write_condition(node.left)} {node.operator} {write_condition(node.right)}"
-        case Versus():
-            return (
-                f"{node.function}({node.metric}, {_FUNCTIONS[node.function]}: {node.margin.text})"
-            )
+        case Versus() | MannWhitney() | SplitAsAsked():
+            return write_call(node)
         case Combine():
             return "(" + f" {node.operator} ".join(write_condition(p) for p in node.parts) + ")"
         case Not():
@@ -106,14 +94,8 @@ def column_of(node: Condition | Term) -> int:
             return node.column
 
 
-class _Parser:
+class _Parser(Calls):
     """Recursive descent over the tokens of one condition."""
-
-    def __init__(self, text: str, names: Names) -> None:
-        self._text, self._names = text, names
-        self._tokens = scan(text)
-        self._at = 0
-        self._depth = 0
 
     def parse(self) -> Condition:
         if self._ended():
@@ -205,81 +187,12 @@ class _Parser:
             self._expect(")", "close the parenthesis")
             self._depth -= with_depth
             return node
-        if token.kind == "name" and token.text not in _KEYWORDS:
+        if token.kind == "name" and token.text not in KEYWORDS:
             self._at += 1
             if self._now.text == "(":
                 return self._call(token)
             return self._reference(token)
         raise self._unexpected()
-
-    def _quantity(self) -> Number:
-        start = self._now
-        sign = "-" if self._take("-") else ""
-        token = self._now
-        if token.kind != "number":
-            hint = "a minus stands between two values, or before a number"
-            raise self._error(token, "P201", f"a number is missing, found {shown(token)}", hint)
-        self._at += 1
-        text, after = token.text, self._now
-        if token.text[-1].isdigit() and _is_unit(after) and not self._next_is("("):
-            self._at += 1
-            text += f" {after.text}"
-        try:
-            value, unit = parse_quantity(text)
-        except UnitError as error:
-            raise self._error(token, "P203", str(error), error.hint) from None
-        if len(text) > 40:
-            raise self._error(token, "P201", "a number of too many digits", "write a shorter one")
-        return Number(-value if sign else value, unit, sign + text, start.column)
-
-    def _call(self, function: Token) -> Versus:
-        if function.text not in _FUNCTIONS:
-            hint = did_you_mean(function.text, _FUNCTIONS)
-            raise self._error(function, "P202", f"unknown function {function.text!r}", hint)
-        keyword = _FUNCTIONS[function.text]
-        usage = f"write {function.text}(METRIC, {keyword}: 2%)"
-        self._expect("(", usage)
-        metric = self._now
-        if metric.kind != "name" or "." in metric.text:
-            hint = f"{usage}: only the metric's name, both sides are read"
-            raise self._error(
-                metric, "P207", f"a metric's name is missing, found {shown(metric)}", hint
-            )
-        self._at += 1
-        known = self._names.metrics.get(metric.text)
-        if known is None:
-            raise self._unknown_metric(metric, metric.text)
-        margin = Number(0.0, known.unit, zero(known.unit), function.column)
-        comma = self._now
-        if self._take(","):
-            self._expect(keyword, usage)
-            self._expect(":", usage)
-            margin = self._quantity()
-            self._margin_fits(margin, known.unit, metric)
-        elif function.text == "not_worse":
-            hint = f"say how much worse is still fine: not_worse({metric.text}, margin: 2%)"
-            raise self._error(comma, "P207", "not_worse needs a margin", hint)
-        self._expect(")", "close the parenthesis")
-        if known.better is None:
-            hint = f"give {metric.text} a `better: higher` or `better: lower`"
-            raise self._error(
-                metric, "P207", f"nobody said which way {metric.text} is better", hint
-            )
-        if not known.comparable:
-            hint = f"compare by hand: candidate.{metric.text} <= 1.2 * baseline.{metric.text}"
-            message = f"only means and ratios can be judged so, not {metric.text}"
-            raise self._error(metric, "P207", message, hint)
-        name = cast(Literal["not_worse", "better"], function.text)
-        return Versus(name, metric.text, margin, known.better == "lower", function.column)
-
-    def _margin_fits(self, margin: Number, unit: Unit, metric: Token) -> None:
-        if margin.value < 0:
-            raise self._error_at(
-                margin.column, "P207", "a margin is not below 0", "write it without minus"
-            )
-        if not compares(margin.unit, unit):
-            message = f"{metric.text} is in {in_words(unit)}, {margin.text} is not"
-            raise self._error_at(margin.column, "P203", message, f"write it like {example(unit)}")
 
     # names --------------------------------------------------------------------------------
 
@@ -311,23 +224,13 @@ class _Parser:
             return self._error(
                 token, "P202", f"what of source {token.text!r}?", f"write {token.text}.silent"
             )
-        if token.text.lower() in _KEYWORDS:
+        if token.text.lower() in KEYWORDS:
             return self._error(
                 token, "P201", f"unexpected {token.text!r}", f"write {token.text.lower()!r}"
             )
         return self._error(token, "P202", f"unknown name {token.text!r}",
                    did_you_mean(token.text, [*self._names.metrics, *SIDES],
                                 "a metric is candidate.METRIC or baseline.METRIC"))  # fmt: skip
-
-    def _unknown_metric(self, token: Token, name: str) -> ConditionError:
-        column = token.column + len(token.text) - len(name)
-        parts = name.split("-")
-        for count in range(1, len(parts)):
-            if "-".join(parts[:count]) in self._names.metrics:
-                return self._error_at(column, "P202", f"unknown metric {name!r}",
-                              "a hyphen is part of a name; put spaces around a minus")  # fmt: skip
-        hint = did_you_mean(name, self._names.metrics)
-        return self._error_at(column, "P202", f"unknown metric {name!r}", hint)
 
     # static checks ----------------------------------------------------------------------------
 
@@ -382,7 +285,7 @@ class _Parser:
 
     def _condition(self, node: Condition | Term) -> Condition:
         if isinstance(node, Number | Reference | Arithmetic):
-            if self._now.kind not in ("end", "sign") and self._now.text not in _KEYWORDS:
+            if self._now.kind not in ("end", "sign") and self._now.text not in KEYWORDS:
                 raise self._unexpected()
             text = write_condition(node)
             raise self._error_at(column_of(node), "P201", f"{text} is a value, not a condition",
@@ -394,56 +297,6 @@ class _Parser:
             return node
         raise self._error_at(column_of(node), "P201", "a condition is not a value",
                       "join conditions with `and` and `or`")  # fmt: skip
-
-    # tokens -------------------------------------------------------------------------------
-
-    @property
-    def _now(self) -> Token:
-        return self._tokens[self._at]
-
-    def _ended(self) -> bool:
-        return self._now.kind == "end"
-
-    def _take(self, text: str) -> bool:
-        taken = self._now.text == text and self._now.kind != "end"
-        self._at += taken
-        return taken
-
-    def _next_is(self, text: str) -> bool:
-        return self._tokens[min(self._at + 1, len(self._tokens) - 1)].text == text
-
-    def _expect(self, text: str, hint: str) -> None:
-        if not self._take(text):
-            raise self._error(
-                self._now, "P201", f"{text!r} is missing, found {shown(self._now)}", hint
-            )
-
-    def _deeper(self, token: Token) -> int:
-        self._depth += 1
-        if self._depth > MAX_NESTING:
-            raise self._error(
-                token, "P206", f"nested deeper than {MAX_NESTING}", "split the condition"
-            )
-        return 1
-
-    def _unexpected(self) -> ConditionError:
-        token = self._now
-        hint = "a value is candidate.METRIC, baseline.METRIC, SOURCE.silent or a number"
-        if token.text.lower() in _KEYWORDS and token.text not in _KEYWORDS:
-            hint = f"write {token.text.lower()!r}"
-        return self._error(token, "P201", f"unexpected {shown(token)}", hint)
-
-    def _error(self, token: Token, code: str, message: str, hint: str) -> ConditionError:
-        return self._error_at(token.column, code, message, hint)
-
-    def _error_at(self, column: int, code: str, message: str, hint: str) -> ConditionError:
-        return ConditionError(self._text, column, code, message, hint)
-
-
-def _is_unit(token: Token) -> bool:
-    """Whether a word after a number is its unit, as in `100 USD`."""
-    word = token.kind == "name" and token.text.lower() not in _KEYWORDS
-    return (word and "." not in token.text) or token.text == "%"
 
 
 def _unit_hint(metric: Term, limit: Term) -> str:

@@ -77,14 +77,74 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """`not_worse(metric, margin: 2%)` or `better(metric, by: 1%)`: judged on the confidence
-    bounds of candidate minus baseline. `lower_is_better` comes from the metric."""
+    """`not_worse(metric, margin: 2%)`, `better(metric, by: 1%)`, `worse(metric, by: 5%)`: judged on
+    the bounds of candidate minus baseline, or of the candidate against the number `than`. With
+    `relative` the margin is a fraction of the baseline. `lower_is_better` is the metric's."""
 
-    function: Literal["not_worse", "better"]
+    function: Literal["not_worse", "better", "worse"]
     metric: str
     margin: Number
     lower_is_better: bool
     column: int
+    relative: bool = False
+    than: Number | None = None
+
+    @property
+    def key(self) -> str:
+        """As in `core.measurement.reference`."""
+        return f"{'difference' if self.than is None else 'estimate'}.{self.metric}"
+
+    @property
+    def sign(self) -> float:
+        """1 where higher is better, -1 where lower is."""
+        return -1.0 if self.lower_is_better else 1.0
+
+    @property
+    def ratio(self) -> float:
+        """Of how many baselines the candidate is taken less: sign (candidate - ratio baseline) is
+        compared with the `limit`; 0 of a comparison with a number."""
+        if self.than is not None:
+            return 0.0
+        if not self.relative:
+            return 1.0
+        return 1.0 + self.sign * (self.margin.value if self.function == "better" else
+                                  -self.margin.value)  # fmt: skip
+
+    @property
+    def limit(self) -> float:
+        """In the base unit. Above it the candidate is not worse, or better; below it, worse."""
+        margin = 0.0 if self.relative else self.margin.value
+        signed = margin if self.function == "better" else -margin
+        return signed if self.than is None else self.sign * self.than.value + signed
+
+
+@dataclass(frozen=True, slots=True)
+class MannWhitney:
+    """`mann_whitney(metric, tolerance: 25%, direction: increase)`: fails where the interval of the
+    shift is beyond `tolerance` of the shift itself, in the direction or in either."""
+
+    metric: str
+    tolerance: Number
+    direction: Literal["increase", "decrease", "either"]
+    column: int
+
+    @property
+    def key(self) -> str:
+        """As in `core.measurement.reference`."""
+        return f"shift.{self.metric}"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitAsAsked:
+    """`split_as_asked(source)`: the candidate gets the share of the work that was asked for."""
+
+    source: str
+    column: int
+
+    @property
+    def key(self) -> str:
+        """As in `core.measurement.reference`."""
+        return f"split.{self.source}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +164,21 @@ class Not:
     column: int
 
 
-Condition = Compare | Versus | Combine | Not
+Condition = Compare | Versus | MannWhitney | SplitAsAsked | Combine | Not
+
+ABOUT_CANDIDATE = ("candidate.", "difference.", "estimate.", "shift.")
+"""How the keys of what is measured of the candidate begin."""
+ABOUT_BASELINE = ("baseline.", "difference.", "shift.")
+"""The same of the baseline."""
+ABOUT_SPLIT = "split."
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The conditions of a trigger: when it counts, and when it is over once it fires."""
+
+    when: Condition
+    clear: Condition | None = None
 
 
 def references(node: Condition | Term) -> Iterator[str]:
@@ -117,8 +191,8 @@ def references(node: Condition | Term) -> Iterator[str]:
         case Arithmetic() | Compare():
             yield from references(node.left)
             yield from references(node.right)
-        case Versus():
-            yield f"difference.{node.metric}"
+        case Versus() | MannWhitney() | SplitAsAsked():
+            yield node.key
         case Combine():
             for part in node.parts:
                 yield from references(part)

@@ -57,6 +57,7 @@ CODES: Mapping[str, str] = {
     "P336": "a comparison with a baseline that has no work",
     "P337": "a measurement of a candidate that has no work",
     "P338": "a sample size that the traffic cannot reach",
+    "P339": "a split of the work that is not there",
     # The way back and the rest
     "P341": "a live state with no way back",
     "P342": "a hold with no way out",
@@ -67,6 +68,10 @@ CODES: Mapping[str, str] = {
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
     "P349": "a window shorter than the tick",
+    # Counting
+    "P361": "a `clear` that does not fit its `when`",
+    "P362": "a gate that no measurement would pass",
+    "P363": "a gate that is on a dry run",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

@@ -4,7 +4,7 @@ The stages: `document` (YAML to nodes), `variables`, `shape` (nodes to models), 
 `check`. Each reports all it finds; the next one runs only on what the former let through.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,9 +13,9 @@ from controller.policy.check import check_policy
 from controller.policy.checks.context import Context, Line
 from controller.policy.condition import parse_condition
 from controller.policy.document import MAX_BYTES, DocumentError, Node, Scalar, read_document
-from controller.policy.expression import Condition
+from controller.policy.expression import Condition, Guard
 from controller.policy.findings import Finding
-from controller.policy.models import Policy
+from controller.policy.models import Policy, Stage, Trigger
 from controller.policy.names import Names, names_of
 from controller.policy.places import Places, Where
 from controller.policy.shape import ShapeReader
@@ -34,7 +34,7 @@ class LoadedPolicy:
     digest: str
     policy: Policy | None = None
     gates: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
-    guards: Mapping[str, Condition] = field(default_factory=dict)
+    guards: Mapping[str, Guard] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -104,9 +104,11 @@ def _judge(loaded: LoadedPolicy, policy: Policy, root: Node) -> LoadedPolicy:
     reader = _ConditionReader(names, places)
     gates: list[list[Line]] = []
     for number, stage in enumerate(policy.stages):
-        read = [reader.read(("stages", number, "advance", n)) for n in range(len(stage.advance))]
-        gates.append([Line(n, line) for n, line in enumerate(read) if line is not None])
-    guards = [reader.read(("triggers", number, "when")) for number in range(len(policy.triggers))]
+        gates.append(list(reader.gate(("stages", number, "advance"), stage)))
+    guards = [
+        reader.guard(("triggers", number), trigger)
+        for number, trigger in enumerate(policy.triggers)
+    ]
     found = check_policy(Context(policy, gates, guards, names, places))
     return replace(
         loaded,
@@ -136,6 +138,24 @@ class _ConditionReader:
     def __init__(self, names: Names, places: Places) -> None:
         self.findings: list[Finding] = []
         self._names, self._places = names, places
+
+    def gate(self, where: Where, stage: Stage) -> Iterator[Line]:
+        """The lines of the gate at `where` that can be read."""
+        for number, check in enumerate(stage.advance):
+            line = (*where, number)
+            whole = isinstance(self._places.node(line), Scalar)
+            text = line if whole else (*line, "check")
+            condition = self.read(text)
+            if condition is not None:
+                yield Line(number, check, condition, text)
+
+    def guard(self, where: Where, trigger: Trigger) -> Guard | None:
+        """The conditions of the trigger at `where`; None if one of them cannot be read."""
+        when = self.read((*where, "when"))
+        clear = self.read((*where, "clear")) if trigger.clear is not None else None
+        if when is None or (trigger.clear is not None and clear is None):
+            return None
+        return Guard(when, clear)
 
     def read(self, where: Where) -> Condition | None:
         """The tree at `where`, or None and a finding."""

@@ -22,6 +22,7 @@ RATE_PATTERN = r"^(?=[0.]*[1-9])\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
 TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
 WINDOWS = ("session", "stage", "rollout")
+DEPENDENCES = ("hac", "independent")
 LONGEST = timedelta(days=3660)
 """Ten years: a longer duration is a mistake."""
 LONGEST_TEXT = 40
@@ -70,6 +71,18 @@ def parse_window(value: object) -> Any:
     except ValueError:
         raise ValueError(
             f"{value!r} is not a window; write a duration (30m) or session, stage, rollout"
+        ) from None
+
+
+def parse_dependence(value: object) -> Any:
+    """A duration, or `hac`, `independent`. Raises ValueError with the remedy."""
+    if value in DEPENDENCES:
+        return value
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no dependence; write hac, independent, or the length of a bar (5m)"
         ) from None
 
 
@@ -128,6 +141,13 @@ Window = Annotated[
     Meta(
         extra={"read": parse_window, "kind": "a duration, or session, stage, rollout"},
         extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "30m"), {"enum": list(WINDOWS)}]},
+    ),
+]
+Dependence = Annotated[
+    timedelta | Literal["hac", "independent"],
+    Meta(
+        extra={"read": parse_dependence, "kind": "`hac`, `independent`, or a duration"},
+        extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "5m"), {"enum": list(DEPENDENCES)}]},
     ),
 ]
 Name = Annotated[
@@ -278,6 +298,14 @@ class Metric(Model, frozen=True, kw_only=True):
         Literal["higher", "lower"] | None,
         Meta(description="Which way is good; not_worse and better need to know"),
     ] = None
+    dependence: Annotated[
+        Dependence | None,
+        Meta(
+            description="How observations of one version depend on each other, in comparisons. "
+            "`hac` (the default) measures it; `independent` takes each as news; a duration takes "
+            "bars of that long as independent, and pairs both versions bar by bar",
+        ),
+    ] = None
     unit: Annotated[
         UnitText | None,
         Meta(
@@ -289,7 +317,70 @@ class Metric(Model, frozen=True, kw_only=True):
         Capital | None,
         Meta(description="Makes a drawdown a fraction of this much capital"),
     ] = None
+    dry_run: Annotated[
+        bool,
+        Meta(
+            description="Checks and triggers that read it are judged, counted and shown, and never "
+            "act, stand in the way or alert"
+        ),
+    ] = False
     description: Annotated[str, Meta(max_length=2000, description="What it means, for people")] = ""
+
+
+class Unmeasured(Model, frozen=True, kw_only=True):
+    """An outcome that says neither yes nor no: one word, or what it means at first and when it has
+    lasted too long. Time counts from the first look that measured nothing, whatever the reason,
+    while the market is open; the next measurement ends it."""
+
+    shorthand: ClassVar[str] = "meanwhile"
+
+    meanwhile: Annotated[
+        Literal["hold", "ignore", "reset"],
+        Meta(
+            description="`hold`: what was counted stays as it is, and nothing advances. `ignore`: "
+            "what was counted stays, and this rule does not stand in the way. `reset`: what was "
+            "counted is forgotten, a trigger no longer fires, and nothing advances"
+        ),
+    ] = "hold"
+    fail_after: Annotated[
+        Duration | None,
+        Meta(
+            description="Unknown for this long it is a failure: a trigger fires, a check fails. "
+            "Without it: never"
+        ),
+    ] = None
+
+
+class Unknown(Model, frozen=True, kw_only=True):
+    """What each outcome means that is no measurement, for one rule."""
+
+    no_data: Annotated[
+        Unmeasured, Meta(description="Nothing was measured: empty, late, NaN or infinite")
+    ] = Unmeasured()
+    error: Annotated[Unmeasured, Meta(description="The source failed")] = Unmeasured()
+    inconclusive: Annotated[
+        Unmeasured, Meta(description="Too few samples, or bounds that are still too wide")
+    ] = Unmeasured()
+
+
+class Check(Model, frozen=True, kw_only=True):
+    """One line of a gate: its condition alone, or with how it counts."""
+
+    shorthand: ClassVar[str] = "check"
+
+    check: Annotated[ConditionText, Meta(description="The condition, as in candidate.errors <= 5%")]
+    confirm: Annotated[
+        ConfirmText | None,
+        Meta(
+            description="How often it must hold to pass: `3 in a row`, `3 of 5` looks, `5 in "
+            "total`, counted from the start of the stage's step. It never passes on a look at "
+            "which it does not hold"
+        ),
+    ] = None
+    unknown: Annotated[
+        Unknown | None,
+        Meta(description="What it means when it is not measured. Without it: `hold`"),
+    ] = None
 
 
 class Deadline(Model, frozen=True, kw_only=True):
@@ -334,7 +425,7 @@ class Stage(Model, frozen=True, kw_only=True):
         Duration, Meta(description="Open time to stay, with the share acknowledged and no trouble")
     ] = timedelta(0)
     advance: Annotated[
-        tuple[ConditionText, ...],
+        tuple[Check, ...],
         Meta(max_length=100, description="Conditions that must all pass to go on"),
     ] = ()
     deadline: Annotated[
@@ -344,10 +435,11 @@ class Stage(Model, frozen=True, kw_only=True):
         Approval | None, Meta(description="A person must agree before the stage is left")
     ] = None
     against: Annotated[
-        Literal["live", "frozen_baseline"],
+        Literal["live", "frozen_baseline", "shadow_baseline"],
         Meta(
-            description="What the baseline is: measured now, or as it was before it lost its "
-            "traffic (a stage at 100% has no live one)"
+            description="What the baseline is: measured now; as it was before it lost its traffic "
+            "(a stage at 100% has no live one); or measured now where it still computes all the "
+            "work, but is not followed"
         ),
     ] = "live"
 
@@ -381,6 +473,17 @@ class Trigger(Model, frozen=True, kw_only=True):
     for_: Annotated[
         Duration | None, Meta(description="How long it must hold without a break to count")
     ] = field(name="for", default=None)
+    clear: Annotated[
+        ConditionText | None,
+        Meta(
+            description="Once it fires it goes on until this holds, such as candidate.errors < 3%; "
+            "then what was counted is forgotten. Without it: until `when` no longer counts"
+        ),
+    ] = None
+    unknown: Annotated[
+        Unknown | None,
+        Meta(description="What it means when it is not measured. Without it: `hold`"),
+    ] = None
     min_samples: Annotated[
         Samples | None,
         Meta(description="Takes the place of its metrics' own `min_samples`"),
@@ -491,6 +594,13 @@ class Policy(Model, frozen=True, kw_only=True):
         Meta(
             gt=0,
             lt=1,
-            description="Chance that a comparison with the baseline is wrong, over all looks",
+            description="Chance that comparisons set off any trigger wrongly in a whole rollout, "
+            "over all looks and steps; and that a gate lets pass what it should not",
         ),
     ] = 0.05
+    correction: Annotated[
+        Literal["bonferroni", "none"],
+        Meta(
+            description="How triggers share `false_alarm`: in equal parts, or each has it whole",
+        ),
+    ] = "bonferroni"

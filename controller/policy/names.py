@@ -8,25 +8,27 @@ from typing import Literal
 from controller.policy.aggregation import (
     COMPARABLE,
     DRAWDOWNS,
+    STATISTICAL,
     AggregationError,
     parse_aggregation,
 )
 from controller.policy.expression import Unit
-from controller.policy.models import Metric, Policy
+from controller.policy.models import Metric, Policy, PushSource
 from controller.policy.units import COUNT, PLAIN, RATIO, UnitError, metric_unit
 
 
 @dataclass(frozen=True, slots=True)
 class MetricName:
     """A metric as conditions know it. Its values are from `low` to `high`, in the base unit.
-    `comparable`: the difference of the two versions can be bounded. `ratio`: from 0 to 1 by
-    definition."""
+    `comparable`: the difference of the two versions can be bounded. `sampled`: there are single
+    observations that can be ranked. `ratio`: from 0 to 1 by definition."""
 
     unit: Unit = PLAIN
     low: float = -inf
     high: float = inf
     better: Literal["higher", "lower"] | None = None
     comparable: bool = True
+    sampled: bool = True
 
     @property
     def ratio(self) -> bool:
@@ -36,17 +38,19 @@ class MetricName:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Everything that a condition may refer to."""
+    """Everything that a condition may refer to. `observed` are the sources of observations."""
 
     metrics: Mapping[str, MetricName]
     sources: frozenset[str] = frozenset()
+    observed: frozenset[str] = frozenset()
 
 
 def names_of(policy: Policy) -> Names:
     """The names of a policy. A metric with a broken unit or aggregation, which `check` reports,
     counts as a plain number of any size here."""
     metrics = {name: _metric(metric) for name, metric in policy.metrics.items()}
-    return Names(metrics, frozenset(policy.sources))
+    observed = {name for name, source in policy.sources.items() if isinstance(source, PushSource)}
+    return Names(metrics, frozenset(policy.sources), frozenset(observed))
 
 
 def _metric(metric: Metric) -> MetricName:
@@ -60,7 +64,7 @@ def _metric(metric: Metric) -> MetricName:
         kind = None
     low, high = _range(metric, kind)
     comparable = kind is None or kind in COMPARABLE
-    return MetricName(unit, low, high, metric.better, comparable)
+    return MetricName(unit, low, high, metric.better, comparable, kind in STATISTICAL)
 
 
 def _range(metric: Metric, kind: str | None) -> tuple[float, float]:

@@ -15,9 +15,11 @@ from controller.policy.expression import (
     Combine,
     Compare,
     Condition,
+    MannWhitney,
     Not,
     Number,
     Reference,
+    SplitAsAsked,
     Term,
     Versus,
 )
@@ -60,7 +62,7 @@ ANY = Interval()
 
 @dataclass(frozen=True, slots=True)
 class _Atom:
-    """One comparison that must hold; of a `Versus`, the limit of its signed difference."""
+    """One comparison that must hold; of a `Versus`, that of its key with a limit."""
 
     left: Term | str
     operator: Operator
@@ -79,6 +81,19 @@ def can_hold(conditions: Iterable[Condition], names: Names) -> bool:
         return True
 
 
+def surely_can_hold(conditions: Iterable[Condition], names: Names) -> bool:
+    """Whether all of `conditions` can hold at once. True is a proof, false is not: where
+    measurements are compared with each other or reckoned with, nobody can say."""
+    try:
+        branches = _all_of([_branches(c, holds=True) for c in conditions])
+    except _TooMany:
+        return False
+    return any(
+        len(list(_limits(branch))) == len(branch) and _feasible(branch, names)
+        for branch in branches
+    )
+
+
 def can_fail(condition: Condition, names: Names) -> bool:
     """Whether a measured `condition` can be false. False is a proof, true is not."""
     return can_hold([Not(condition, condition.column)], names)
@@ -95,9 +110,9 @@ def _branches(condition: Condition, *, holds: bool) -> list[Branch]:
             operator = condition.operator if holds else _NEGATED[condition.operator]
             return [(_Atom(condition.left, operator, condition.right),)]
         case Versus():
-            margin = condition.margin.value
-            limit = -margin if condition.function == "not_worse" else margin
-            return [(_Atom(condition.metric, ">" if holds else "<", limit),)]
+            return [_versus(condition, holds=holds)]
+        case MannWhitney() | SplitAsAsked():
+            return [()]
         case Not():
             return _branches(condition.part, holds=not holds)
         case Combine():
@@ -107,6 +122,18 @@ def _branches(condition: Condition, *, holds: bool) -> list[Branch]:
             return _bounded([branch for part in parts for branch in part])
         case _:
             assert_never(condition)
+
+
+def _versus(condition: Versus, *, holds: bool) -> Branch:
+    """Of a difference, the improvement; a margin that is a part of the baseline says nothing of
+    it alone."""
+    if condition.relative:
+        return ()
+    above = holds != (condition.function == "worse")
+    operator: Operator = ">" if above else "<"
+    if condition.than is not None and condition.lower_is_better:
+        return (_Atom(condition.key, _SWAPPED[operator], -condition.limit),)
+    return (_Atom(condition.key, operator, condition.limit),)
 
 
 def _all_of(parts: list[list[Branch]]) -> list[Branch]:
@@ -149,8 +176,8 @@ def _limits(branch: Branch) -> Iterator[tuple[str, Operator, float]]:
     """Those that bound a single measurement by a number."""
     for atom in branch:
         match atom.left, atom.right:
-            case str() as metric, float() as limit:
-                yield f"difference.{metric}", atom.operator, limit
+            case str() as key, float() as limit:
+                yield key, atom.operator, limit
             case Reference() as ref, Number() as number:
                 yield ref.key, atom.operator, number.value
             case Number() as number, Reference() as ref:

@@ -43,6 +43,7 @@ description: Order fills, version 1.4 to 2.0
 owner: execution-desk
 traffic: 6000/h
 false_alarm: 0.05
+correction: bonferroni
 
 baseline: {version: fills-1.4, config: configs/fills-1.4.json}
 candidate: {version: fills-2.0, config: configs/fills-2.0.json}
@@ -59,6 +60,7 @@ sources:
 
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
+  slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
   slippage:
@@ -67,6 +69,7 @@ metrics:
       select avg(slippage) as value, count(*) as samples, max(time) as as_of
       from fills where version = $version and time > $since and time <= $now
     unit: bps
+    dry_run: true
     description: What a fill costs against the middle of the book
 
 publish:
@@ -81,7 +84,10 @@ stages:
     advance:
       - candidate.filled >= 85%
       - candidate.latency <= 1.2 * baseline.latency or candidate.latency <= 200ms
-      - 'not_worse(filled, margin: 2%)'
+      - 'not_worse(slip, margin: 10% of baseline)'
+      - check: 'not_worse(filled, margin: 2%)'
+        confirm: 3 in a row
+        unknown: {error: ignore}
     deadline: {after: 2d, then: rollback}
     approval: {by: risk, within: 8h, else: rollback}
   - name: full
@@ -95,6 +101,15 @@ triggers:
   - {name: loss, when: candidate.loss > 1%, severity: critical}
   - {name: unfilled, when: candidate.filled < 70%, severity: high, confirm: 3 of 5, min_samples: 50}
   - {name: slow, when: candidate.latency > 800ms, severity: high, for: 2m, stages: [ramp, full]}
+  - {name: dear, when: candidate.slippage > 5bps, severity: high, confirm: 3 in a row}
+  - name: behind
+    when: candidate.latency > 500ms
+    clear: candidate.latency < 300ms
+    severity: medium
+    escalate_after: 1h
+    unknown: {no_data: {meanwhile: hold, fail_after: 10m}, error: ignore, inconclusive: reset}
+  - {name: harm, when: 'worse(filled, by: 5%)', severity: high, stages: [ramp]}
+  - {name: split, when: not split_as_asked(orders), severity: medium, escalate_after: 10m}
   - {name: silent, when: orders.silent > 2m, severity: medium, then: hold, escalate_after: 10m}
 
 rollback:
@@ -152,20 +167,73 @@ Lines of `advance` must all pass to go on; a trigger's `when` must not come true
 | `and`, `or`, `not` | several conditions in one |
 | `not_worse(METRIC, margin: 2%)` | the candidate is at most the margin worse than the baseline |
 | `better(METRIC, by: 1%)` | the candidate is better; `by` says by how much and may be left out |
+| `worse(METRIC, by: 5%)` | the candidate is worse, by more than `by`: for triggers |
+| `not_worse(METRIC, margin: 10% of baseline)` | the margin is a part of the baseline |
+| `better(METRIC, than: 85%)` | compared with a number; a margin may follow |
+| `mann_whitney(METRIC)` | Kayenta's judge: no shift for the worse; also \
+`mann_whitney(METRIC, tolerance: 25%, direction: either)` |
+| `split_as_asked(SOURCE)` | the candidate gets the share of the work that was asked for |
 
 Units must compare: time with time, money with the same currency, and plain numbers, `%` and `bps`
-with each other. `not_worse` and `better` are judged on the bounds of the difference, which hold at
-every look: with probability `1 - false_alarm` they are right at all of them together. In a list in
-brackets, write them as they are or in quotes: editors that know only YAML want the quotes.
+with each other. `not_worse`, `better` and `worse` are judged on everything since the step was
+entered (since the start, where the metric's window is `rollout`), by bounds that hold at every
+look, in pairs where observations of both versions share a key. They pass when the whole interval is
+on the good side of the margin and fail when it is on the bad side. What each judge promises, and
+how `false_alarm` is shared, is in [statistics](statistics.md). In a list in brackets, write them as
+they are or in quotes: editors that know only YAML want the quotes.
 
 What is not measured is never a pass: no data, an error, fewer than `min_samples` observations and
-bounds that are still too wide leave a gate shut, and neither confirm nor clear a trigger.
+bounds that are still too wide leave a gate shut, and neither confirm nor clear a trigger. A rule
+can say otherwise with `unknown`.
+"""
+
+_COUNTING = """## Outcomes and counting
+
+Each check and trigger has one of five outcomes at each look. From the gravest:
+
+| outcome | a check of a gate | a trigger |
+|---|---|---|
+| `fail` | its condition does not hold | its condition holds: pending, or firing |
+| `error` | the source failed | the source failed |
+| `no_data` | nothing was measured, or it is empty, late, NaN or infinite | the same |
+| `inconclusive` | too few samples, bounds too wide, or not confirmed yet | too few samples, \
+bounds too wide |
+| `pass` | its condition holds, and is confirmed | its condition does not hold: quiet |
+
+What is counted are looks at which the condition holds: they make a trigger fire and a check pass.
+
+| what happens | `3 in a row` | `3 of 5` | `3 in total` | `for: 5m` |
+|---|---|---|---|---|
+| it holds | one more | one more | one more | the clock runs |
+| it does not hold | from the start | one of the five | stays | from the start |
+| nobody can say, and `unknown` says nothing, `hold` or `ignore` | stays | stays | stays | \
+the clock stands still |
+| nobody can say, and `unknown` says `reset` | from the start | from the start | from the start | \
+from the start |
+| nobody looked (the controller was down) | stays | stays | stays | one tick |
+
+`for` is Prometheus's: it fires at the first look at which the condition has held at every look for
+that long since it first did, and begins again when it does not hold. Where a series is absent
+Prometheus begins again as well; here a look that measured nothing is as if it had not been, because
+silence is no good news. `reset` is what Prometheus does. Time is open time of the calendar.
+
+A trigger that fires goes on while its condition is confirmed; with `clear` it goes on until that
+holds, whatever `when` says in between, and is then counted from the start. Where both hold, which
+is an error wherever it can be proven, `when` is right. Where nobody can say, it goes on.
+
+`unknown` says for each outcome that is no measurement what it means meanwhile, and after how long
+without a measurement it is a failure: a trigger then fires, a check fails. A gate of which every
+check ignores no data, or errors, is an error itself.
+
+What reads a metric with `dry_run: true` is judged, counted and shown, marked so; it does not act,
+alert or stand in the way. `rollout status` and `rollout explain` say what a trigger would have done
+and when, and the journal has a line of each time it began to fire.
 """
 
 
 def page() -> str:
     """The whole page, in Markdown."""
-    parts = [_BEGIN, *_models(), _VALUES, _CONDITIONS, *_tables()]
+    parts = [_BEGIN, *_models(), _VALUES, _CONDITIONS, _COUNTING, *_tables()]
     return "\n".join(parts)
 
 
@@ -239,7 +307,9 @@ def kind(wanted: Any) -> str:
     if issubclass(bare, Struct):
         name = title(bare)
         link = f"[{name.lower()}](#{name.lower().replace(' ', '-')})"
-        return f"text, or {link}" if hasattr(bare, "shorthand") else link
+        alone = getattr(bare, "shorthand", None)
+        types = {field.name: field.type for field in fields(bare)}
+        return f"{kind(types[alone])}, or {link}" if alone is not None else link
     return _BARE[bare]
 
 

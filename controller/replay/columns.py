@@ -101,11 +101,15 @@ class _Stretches:
     def __init__(self, plan: Plan, step: Step, columns: Mapping[str, Column], rows: int) -> None:
         self._plan, self._step = plan, step
         self._possible = isinstance(plan.calendar, AlwaysOpen) and not step.frozen_baseline
-        triggers = [_judged(t.limit, columns, rows) for t in plan.guarding[step.name]]
-        checks = [_judged(check.limit, columns, rows) for check in step.checks]
-        quiet = _all((judged == MISSES for judged in triggers), rows)
-        shut = ~_all((judged != MISSES for judged in checks), rows)
-        every = [*triggers, *checks]
+        guarding = plan.guarding[step.name]
+        triggers = [_judged(trigger.limit, columns, rows) for trigger in guarding]
+        clears = [_judged(t.clear.limit, columns, rows) for t in guarding if t.clear is not None]
+        checks = {check.name: _judged(check.limit, columns, rows) for check in step.checks}
+        acting = [checks[check.name] for check in step.checks if not check.dry_run]
+        uncounted = _all((checks[check.name] == MISSES for check in step.counted), rows)
+        quiet = _all((judged == MISSES for judged in triggers), rows) & uncounted
+        shut = ~_all((judged != MISSES for judged in acting), rows)
+        every = [*triggers, *clears, *checks.values()]
         same = _all((np.diff(judged, prepend=UNKNOWN) == 0 for judged in every), rows)
         known = _all((judged != UNKNOWN for judged in every), rows)
         self._same_until = _run_ends(same & known)
@@ -156,7 +160,7 @@ class _Stretches:
             if counter is None:
                 continue
             for since, limit in (
-                (counter.since, trigger.for_ms),
+                (counter.since, trigger.counting.for_ms - counter.held_ms),
                 (counter.firing, trigger.escalate_ms or 0),
             ):
                 if since is not None and since + limit * MILLISECOND > state.at:

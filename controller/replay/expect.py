@@ -9,7 +9,7 @@ from pathlib import Path
 
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
-from controller.core.decision import RuleResult
+from controller.core.decision import Explanation, RuleResult
 from controller.core.effect import Activate, Alert, Effect, SetShare, Verify, VerifyActive
 from controller.core.event import Command, Tick
 from controller.core.measurement import Outcome
@@ -106,6 +106,8 @@ def _problems(
         found.append(f"the share is {percent_text(state.share)}")
     if claims.epoch is not None and state.epoch != claims.epoch:
         found.append(f"the epoch is {state.epoch}")
+    if claims.would_have is not None and set(state.would_have) != set(claims.would_have):
+        found.append(f"on a dry run would have acted: {', '.join(state.would_have) or 'nobody'}")
     if claims.dwell is not None and state.dwell_ms != milliseconds(claims.dwell):
         found.append(f"the dwell is {span(state.dwell_ms)}")
     past = timeline.up_to(at)
@@ -196,14 +198,16 @@ def _last_tick(past: list[Happened]) -> Happened | None:
 
 
 def _about_measurements(claims: Claims, past: list[Happened]) -> list[str]:
-    if not claims.measured and not claims.blocked_by:
+    if not (claims.measured or claims.blocked_by or claims.outcomes):
         return []
     last = _last_tick(past)
     if last is None:
         return ["nothing was measured yet"]
     assert isinstance(last.event, Tick)
     found = []
-    blockers = last.decision.explanation.blockers
+    told = last.decision.explanation
+    blockers = told.blockers
+    found += _about_outcomes(claims, told)
     for wanted in claims.blocked_by:
         if not any(blocker.startswith(wanted) for blocker in blockers):
             found.append(f"not blocked by {wanted!r}, but: {'; '.join(blockers) or 'nothing'}")
@@ -214,6 +218,27 @@ def _about_measurements(claims: Claims, past: list[Happened]) -> list[str]:
             if got is None or not isclose(got, value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
                 found.append(f"{reference} has {key} {got}")
     return found
+
+
+def _about_outcomes(claims: Claims, told: Explanation) -> list[str]:
+    """Each rule by the name of the trigger or the text of the check. A trigger that fires has its
+    outcome as well."""
+    there = {result.name: {result.outcome.value, _word(result)} for result in told.triggers}
+    there |= {result.rule: {result.outcome.value} for result in told.checks}
+    return [
+        f"{name} is {' and '.join(sorted(there.get(name, {'not judged'})))}"
+        for name, wanted in claims.outcomes.items()
+        if wanted not in there.get(name, ())
+    ]
+
+
+def _word(trigger: RuleResult) -> str:
+    """As `explain` says it, without the mark of a dry run."""
+    if trigger.firing:
+        return "firing"
+    if trigger.outcome is Outcome.FAIL:
+        return "pending"
+    return "quiet" if trigger.outcome is Outcome.PASS else trigger.outcome.value
 
 
 def _about_files(
@@ -261,7 +286,7 @@ def _picture(timeline: Timeline, at: timedelta, claims: Claims) -> list[str]:
 
 def _rules(results: Sequence[RuleResult], claims: Claims) -> list[str]:
     """The rules that matter: spoken of, or not passing, then those nearest to their limit."""
-    wanted = (*claims.reasons, *claims.blocked_by)
+    wanted = (*claims.reasons, *claims.blocked_by, *claims.outcomes)
     matter: list[RuleResult] = []
     others: list[RuleResult] = []
     for result in results:
@@ -286,9 +311,9 @@ def _nearness(result: RuleResult) -> float:
 
 
 def _rule_line(result: RuleResult) -> str:
-    outcome = "firing" if result.firing else result.outcome.value.replace("_", " ")
-    if result.severity and result.outcome is Outcome.PASS and not result.firing:
-        outcome = "quiet"
+    outcome = _word(result) if result.severity else result.outcome.value
+    outcome = f"{'dry run: ' if result.dry_run else ''}{outcome.replace('_', ' ')}"
+    count = f" {result.count}" if result.count else ""
     name = f"{result.name}: " if result.severity else ""
     terms = []
     for term in result.terms:
@@ -296,4 +321,4 @@ def _rule_line(result: RuleResult) -> str:
         needed = f" of {term.min_samples}" if term.min_samples else ""
         detail = f", {term.detail}" if term.detail else ""
         terms.append(f"{term.reference} is {value} (samples {term.samples}{needed}{detail})")
-    return f"rule      {name}{result.rule} -> {outcome}: {', '.join(terms)}"
+    return f"rule      {name}{result.rule} -> {outcome}{count}: {', '.join(terms)}"

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from controller.core.measurement import BASELINE, Measurement
+from controller.core.measurement import BASELINE, Contrast, Measurement
 from controller.core.plan import Plan
+from controller.judge.growing import Dependence
 from controller.policy.aggregation import parse_aggregation
 from controller.replay.scenario import Flow, Scenario
 from controller.sources.base import Request, Source, SourceError
@@ -167,6 +168,35 @@ class FeedSource:
         if push is None:
             return Measurement(status="no_data", detail="the scenario says nothing of it")
         return push.measure([request])[0]
+
+    def contrast(
+        self, candidate: Request, baseline: Request, dependence: Dependence
+    ) -> Contrast | None:
+        """See `Comparing.contrast`. Of series nothing is known but their means and variances."""
+        push = self._observed(candidate, baseline)
+        return push.contrast(candidate, baseline, dependence) if push is not None else None
+
+    def shift(self, candidate: Request, baseline: Request) -> Measurement:
+        """See `Comparing.shift`."""
+        push = self._observed(candidate, baseline)
+        if push is None:
+            return Measurement(status="no_data", detail="ranks need observations of both versions")
+        return push.shift(candidate, baseline)
+
+    def split(self, versions: tuple[str, str], since: datetime, now: datetime) -> Measurement:
+        """See `Comparing.split`."""
+        push = self._feed.push.get(self.name)
+        if self._feed.out(self.name):
+            return Measurement(status="error", detail=f"{self.name} is out of reach")
+        if push is None:
+            return Measurement(status="no_data", detail="the scenario has no observations of it")
+        return push.split(versions, since, now)
+
+    def _observed(self, *requests: Request) -> PushSource | None:
+        """The windows, where observations answer for all of the requests."""
+        feed = self._feed
+        covered = any(feed.covered(f"{r.subject}.{r.metric}", r.expression) for r in requests)
+        return None if covered or feed.out(self.name) else feed.push.get(self.name)
 
     def last_received(self) -> datetime | None:
         """See `Source.last_received`. A series of `silent` says how long ago it was."""

@@ -12,10 +12,20 @@ from typing import Any
 import numpy as np
 
 from controller.core.event import Tick
-from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE, Measurement, reference
+from controller.core.measurement import (
+    BASELINE,
+    CANDIDATE,
+    COMPARISONS,
+    DIFFERENCE,
+    ESTIMATE,
+    MISSING,
+    Contrast,
+    Measurement,
+    reference,
+)
 from controller.core.plan import Plan
 from controller.core.state import State
-from controller.judge.compare import difference
+from controller.judge.compare import compared, side_of
 from controller.replay.columns import Column, Floats, Integers, replay_columns
 from controller.replay.runner import Run, settle
 from controller.run.collect import SILENT, from_before
@@ -31,13 +41,16 @@ class MissingColumn(Exception):
 
 def wanted(plan: Plan) -> tuple[str, ...]:
     """The references that a history of measurements has as columns."""
-    compared = {reference(side, name) for name in plan.compared for side in (CANDIDATE, BASELINE)}
-    measured = {key for key in plan.references if not key.endswith(f".{SILENT}")}
-    return tuple(sorted(key for key in measured | compared if not key.startswith(DIFFERENCE)))
+    read = [key for key in plan.references if not key.endswith(f".{SILENT}")]
+    return tuple(sorted(key for key in read if key.partition(".")[0] not in COMPARISONS))
 
 
 def require(plan: Plan, names: Sequence[str]) -> None:
     """Raises MissingColumn for what would be missing at every tick."""
+    for key in plan.references:
+        subject, _, name = key.partition(".")
+        if subject in COMPARISONS and subject not in (DIFFERENCE, ESTIMATE):
+            raise MissingColumn(f"{subject} of {name} needs observations, not measurements")
     for key in wanted(plan):
         metric = plan.metrics[key.partition(".")[2]]
         if key not in names:
@@ -115,10 +128,13 @@ def _measurements(
         for key in found:
             if key.startswith(f"{BASELINE}."):
                 found[key] = from_before(state.frozen.get(key))
-    for name in plan.compared:
-        found[reference(DIFFERENCE, name)] = difference(
-            found[reference(CANDIDATE, name)],
-            found[reference(BASELINE, name)],
-            plan.false_alarm,
-        )
+    for key in plan.references:
+        subject, _, name = key.partition(".")
+        candidate = found.get(reference(CANDIDATE, name), MISSING)
+        baseline = found.get(reference(BASELINE, name), MISSING)
+        if subject == DIFFERENCE:
+            contrast = Contrast(side_of(candidate), side_of(baseline))
+            found[key] = compared(candidate, baseline, contrast)
+        elif subject == ESTIMATE:
+            found[key] = compared(candidate, None, Contrast(side_of(candidate)))
     return found

@@ -12,7 +12,7 @@ from math import isfinite, sqrt
 from pathlib import Path
 
 from controller.core.event import Command, Tick
-from controller.core.measurement import DIFFERENCE, Measurement
+from controller.core.measurement import COMPARISONS, Measurement
 from controller.core.plan import Plan
 from controller.replay.scenario import COMMANDS
 from controller.store.base import Entry, Store
@@ -40,7 +40,7 @@ class _Recorder:
             case Tick():
                 at = _on_grid(at, self.plan.tick)
                 for reference, found in sorted(entry.event.measurements.items()):
-                    if not reference.startswith(f"{DIFFERENCE}."):
+                    if reference.partition(".")[0] not in COMPARISONS:
                         self._measured(reference, found, at)
             case Command() if entry.event.name in COMMANDS:
                 by, reason = entry.event.by, entry.event.reason

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.core.compiler import SHARE_TARGET, step_names
+from controller.core.measurement import Outcome
 from controller.core.share import Share, from_percent
 from controller.core.state import APPROVAL, HELD, PAUSED, ROLLING_BACK
 from controller.policy import document
@@ -30,9 +31,12 @@ SCENARIO_KEYS = (
     "until", "rejected",
 )  # fmt: skip
 CLAIM_KEYS = (
-    "state", "share", "reasons", "effects", "alerts", "blocked_by", "measured", "refused",
-    "dwell", "epoch", "files",
+    "state", "share", "reasons", "effects", "alerts", "blocked_by", "outcomes", "would_have",
+    "measured", "refused", "dwell", "epoch", "files",
 )  # fmt: skip
+TRIGGER_WORDS = ("quiet", "pending", "firing")
+OUTCOME_WORDS = (*(outcome.value for outcome in Outcome), *TRIGGER_WORDS)
+"""What `outcomes` may claim of a rule; the last three of a trigger alone."""
 TIMES = ("at", "always", "never", "within", "stays", "repeatable")
 CODES = {
     "S001": "a scenario file that cannot be read",
@@ -80,6 +84,8 @@ class Claims:
     effects: tuple[tuple[str, str], ...] = ()
     alerts: Mapping[str, int] = field(default_factory=dict)
     blocked_by: tuple[str, ...] = ()
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    would_have: tuple[str, ...] | None = None
     measured: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     refused: str | None = None
     dwell: timedelta | None = None
@@ -198,6 +204,7 @@ class _FileReader:
         loaded = _loaded(policy, self._policy_path, tuple(sorted(self._environ.items())))
         ratios = _ratios(loaded)
         self._states = _states(loaded)
+        self._rules = _rules(loaded)
         expectations = tuple(self._expectation(item) for item in _list(entries.get("expect")))
         events = sorted(
             (_happening(item) for item in _list(entries.get("events"))), key=lambda e: e.at
@@ -286,7 +293,26 @@ class _FileReader:
         if "state" in own and self._states and _text(own["state"]) not in self._states:
             hint = did_you_mean(_text(own["state"]), self._states)
             raise _Wrong(own["state"], "S004", f"unknown state {_text(own['state'])!r}", hint)
+        self._check_rules(own)
         return Expectation(kind, node.line, text, _claims(own), begins, ends)
+
+    def _check_rules(self, own: dict[str, Node]) -> None:
+        """`outcomes` and `would_have` name rules of the policy, and words that they can have."""
+        if self._rules is None:
+            return
+        triggers, checks = self._rules
+        for name, value in _items_of(own.get("outcomes")).items():
+            if name not in triggers and name not in checks:
+                hint = did_you_mean(name, [*triggers, *checks])
+                raise _Wrong(value, "S004", f"unknown trigger or check {name!r}", hint)
+            words = OUTCOME_WORDS if name in triggers else OUTCOME_WORDS[: -len(TRIGGER_WORDS)]
+            if _text(value) not in words:
+                hint = f"one of: {', '.join(words)}"
+                raise _Wrong(value, "S003", f"{name} cannot be {_text(value)!r}", hint)
+        for node in _list(own.get("would_have")):
+            if _text(node) not in triggers:
+                hint = did_you_mean(_text(node), triggers)
+                raise _Wrong(node, "S004", f"unknown trigger {_text(node)!r}", hint)
 
 
 def _named(entries: dict[str, Node]) -> Iterator[tuple[str, Node]]:
@@ -309,6 +335,14 @@ def _states(loaded: LoadedPolicy) -> tuple[str, ...]:
     return (*steps, *sides, *back, *sorted(RESERVED))
 
 
+def _rules(loaded: LoadedPolicy) -> tuple[list[str], list[str]] | None:
+    """Names of the triggers and texts of the checks; None of a policy that is not valid."""
+    if loaded.policy is None:
+        return None
+    checks = {check.check for stage in loaded.policy.stages for check in stage.advance}
+    return [trigger.name for trigger in loaded.policy.triggers], sorted(checks)
+
+
 # Parts ------------------------------------------------------------------------------------
 
 
@@ -327,6 +361,8 @@ def _claims(entries: dict[str, Node]) -> Claims:
         effects=tuple(effects),
         alerts={k: int(_quantity(v)) for k, v in _items_of(entries.get("alerts")).items()},
         blocked_by=_texts(entries.get("blocked_by")),
+        outcomes={name: _text(node) for name, node in _items_of(entries.get("outcomes")).items()},
+        would_have=_texts(entries["would_have"]) if "would_have" in entries else None,
         measured=measured,
         refused=_text(entries["refused"]) if "refused" in entries else None,
         dwell=_span(entries["dwell"]) if "dwell" in entries else None,
@@ -486,11 +522,14 @@ def _with_changes(text: str, path: Path, changes: Node | None) -> str:
 def _put(node: Node, parts: list[str], value: Node, at: Node) -> None:
     here, rest = parts[0], parts[1:]
     if isinstance(node, document.Sequence):
-        for item in node.items:
+        for number, item in enumerate(node.items):
             entries = item.entries if isinstance(item, document.Mapping) else {}
             name = entries.get("name")
             if name is not None and isinstance(name[1], Scalar) and name[1].text == here:
-                _put(item, rest, value, at)
+                if rest:
+                    _put(item, rest, value, at)
+                else:
+                    node.items[number] = value
                 return
     elif isinstance(node, document.Mapping):
         if rest and here in node.entries:

@@ -8,23 +8,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import isfinite
-from typing import Protocol, runtime_checkable
 
 from msgspec.structs import replace
 
-from controller.core.measurement import (
-    BASELINE,
-    CANDIDATE,
-    DIFFERENCE,
-    Measurement,
-    reference,
-)
+from controller.core.measurement import BASELINE, CANDIDATE, Measurement
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
-from controller.judge.compare import Pairs, difference
-from controller.sources.base import Request, Source
+from controller.run.asking import request, source_error, window_start
+from controller.run.comparing import Moment, comparisons_of
+from controller.sources.base import Source
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +29,6 @@ KEPT = 50_000
 NOT_FROZEN = Measurement(
     status="no_data", detail="the baseline was not measured before it lost its traffic"
 )
-
-
-@runtime_checkable
-class Pairing(Protocol):
-    """A source that can tell which observations of both versions belong together."""
-
-    def pairs(self, candidate: Request, baseline: Request) -> Pairs | None:
-        """Differences of the pairs; None if too few pair up."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +49,7 @@ class _Layout:
     live: tuple[tuple[str, tuple[_Ask, ...]], ...]
     baseline: tuple[str, ...]
     silent: tuple[tuple[str, str], ...]
-    compared: tuple[MetricPlan, ...]
+    comparisons: tuple[str, ...]
 
 
 _layouts: dict[str, _Layout] = {}
@@ -97,10 +82,9 @@ def collect(
             found[key] = from_before(state.frozen.get(key))
     for key, name in layout.silent:
         found[key] = _silence(plan, state, sources, name, now)
-    for metric in layout.compared:
-        found[reference(DIFFERENCE, metric.name)] = _compare(
-            plan, state, sources, metric, found, now, frozen=frozen
-        )
+    moment = Moment(plan, state, sources, found, now)
+    for key in layout.comparisons:
+        found.update(moment.compare(key))
     return found
 
 
@@ -112,12 +96,10 @@ def _prepare(plan: Plan) -> _Layout:
 
 
 def _layout(plan: Plan) -> _Layout:
-    """Sorted, so that the same plan asks in the same order."""
-    wanted = set(plan.references)
-    wanted.update(reference(side, name) for name in plan.compared for side in (CANDIDATE, BASELINE))
+    """In the order of the references, which are sorted: the same plan asks in the same order."""
     versions = {CANDIDATE: plan.candidate.name, BASELINE: plan.baseline.name}
     asks, silent = [], []
-    for key in sorted(wanted):
+    for key in plan.references:
         subject, _, name = key.partition(".")
         if subject in versions:
             asks.append(_Ask(key, subject, plan.metrics[name], versions[subject]))
@@ -128,7 +110,7 @@ def _layout(plan: Plan) -> _Layout:
         live=_by_source([ask for ask in asks if ask.subject != BASELINE]),
         baseline=tuple(ask.key for ask in asks if ask.subject == BASELINE),
         silent=tuple(silent),
-        compared=tuple(plan.metrics[name] for name in plan.compared),
+        comparisons=comparisons_of(plan),
     )
 
 
@@ -148,12 +130,21 @@ def _ask(
     """What one source says, by key."""
     keys = [ask.key for ask in asks]
     try:
-        requests = [_request(plan, state, ask, now) for ask in asks]
+        requests = [
+            request(
+                ask.metric,
+                ask.subject,
+                ask.version,
+                window_start(plan, state, ask.metric, now),
+                now,
+            )
+            for ask in asks
+        ]
         found = [_finite(each) for each in sources[name].measure(requests)]
         return dict(zip(keys, found, strict=True))
     except Exception as error:
         log.warning("%s: source %s: %s", state.rollout, name, error, exc_info=True)
-        return dict.fromkeys(keys, _error(name, error, sources))
+        return dict.fromkeys(keys, source_error(name, error, sources))
 
 
 def _finite(found: Measurement) -> Measurement:
@@ -168,33 +159,6 @@ def _finite(found: Measurement) -> Measurement:
     if any(moment is not None and not isfinite(moment) for moment in moments):
         return replace(found, mean=None, variance=None)
     return found
-
-
-def _request(plan: Plan, state: State, ask: _Ask, now: datetime) -> Request:
-    """Raises ValueError where the calendar does not reach."""
-    metric = ask.metric
-    return Request(
-        ask.subject,
-        metric.name,
-        ask.version,
-        metric.expression,
-        _since(plan, state, metric, now),
-        now,
-        metric.capital,
-        metric.unit.factor,
-    )
-
-
-def _since(plan: Plan, state: State, metric: MetricPlan, now: datetime) -> datetime:
-    """Start of the window. Of a rollout that has not started: now, so that it is empty."""
-    window = metric.window
-    if isinstance(window, timedelta):
-        return now - window
-    if window == "session":
-        return plan.calendar.session_start(now)
-    if window == "stage":
-        return state.entered_at or state.started_at or now
-    return state.started_at or now
 
 
 def from_before(found: Measurement | None) -> Measurement:
@@ -215,39 +179,6 @@ def _silence(
         seconds = plan.calendar.open_ms(since, now) / 1000
     except Exception as error:
         log.warning("%s: source %s: %s", state.rollout, name, error, exc_info=True)
-        return _error(name, error, sources)
+        return source_error(name, error, sources)
     detail = "nothing received yet" if last is None else ""
     return Measurement(value=seconds, samples=1, detail=detail, as_of=last)
-
-
-def _compare(
-    plan: Plan,
-    state: State,
-    sources: Mapping[str, Source],
-    metric: MetricPlan,
-    found: Mapping[str, Measurement],
-    now: datetime,
-    *,
-    frozen: bool,
-) -> Measurement:
-    candidate = found[reference(CANDIDATE, metric.name)]
-    baseline = found[reference(BASELINE, metric.name)]
-    try:
-        pairs: Pairs | None = None
-        source: object = None if frozen else sources.get(metric.source)
-        if isinstance(source, Pairing) and candidate.status == baseline.status == "ok":
-            mine = _Ask("", CANDIDATE, metric, plan.candidate.name)
-            other = _Ask("", BASELINE, metric, plan.baseline.name)
-            pairs = source.pairs(
-                _request(plan, state, mine, now), _request(plan, state, other, now)
-            )
-        return difference(candidate, baseline, plan.false_alarm, pairs)
-    except Exception as error:
-        log.warning("%s: comparison of %s: %s", state.rollout, metric.name, error, exc_info=True)
-        return _error(metric.source, error, sources)
-
-
-def _error(name: str, error: Exception, sources: Mapping[str, Source]) -> Measurement:
-    if name not in sources:
-        return Measurement(status="error", detail=f"source {name} is not open")
-    return Measurement(status="error", detail=f"{name}: {type(error).__name__}: {error}")

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from controller.core.measurement import Measurement
+from controller.core.measurement import Contrast, Measurement
+from controller.judge.growing import Dependence
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,27 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+        ...
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A source that knows single observations, and so can compare both versions by them. The
+    requests are of the same metric; what grows begins at their `since`."""
+
+    def contrast(
+        self, candidate: Request, baseline: Request, dependence: Dependence
+    ) -> Contrast | None:
+        """Both versions over a set that grows; None where it does not know single observations of
+        this metric."""
+        ...
+
+    def shift(self, candidate: Request, baseline: Request) -> Measurement:
+        """How far the candidate's newest observations lie from the baseline's, by their ranks."""
+        ...
+
+    def split(self, versions: tuple[str, str], since: datetime, now: datetime) -> Measurement:
+        """The candidate's share of what (candidate, baseline) got in (since, now]."""
         ...
 
 

@@ -11,9 +11,11 @@ from datetime import datetime
 from threading import RLock
 from typing import Any
 
-from controller.core.measurement import Measurement
+from controller.core.measurement import Contrast, Measurement
 from controller.judge.aggregate import measure
-from controller.judge.compare import Pairs, pair_up
+from controller.judge.compare import Comparisons
+from controller.judge.growing import Dependence
+from controller.judge.ranks import shift
 from controller.judge.window import FIELDS, LIMIT, Observation, Windows
 from controller.sources.base import Request, SourceError
 from controller.sources.observation import ObservationError, Part, encode, parse, parse_line
@@ -58,6 +60,7 @@ class PushSource:
         self.last_error = ""
         self._store = store
         self._windows = Windows(limit)
+        self._comparisons = Comparisons(self._windows)
         self._lock = RLock()
         self._through = 0
         self._last_received: datetime | None = None
@@ -168,6 +171,7 @@ class PushSource:
 
     def _add(self, observations: Sequence[Observation], batch: ObservationBatch) -> None:
         for observation in observations:
+            self._comparisons.add(observation)
             contradicted = self._windows.add(observation)
             if contradicted:
                 names = ", ".join(contradicted)
@@ -202,10 +206,24 @@ class PushSource:
                 for request in requests
             ]
 
-    def pairs(self, candidate: Request, baseline: Request) -> Pairs | None:
-        """Differences of observations that share a key; None if too few of them do."""
+    def contrast(
+        self, candidate: Request, baseline: Request, dependence: Dependence
+    ) -> Contrast | None:
+        """See `Comparing.contrast`."""
         with self._lock:
-            return pair_up(
+            return self._comparisons.contrast(
+                (candidate.version, baseline.version),
+                candidate.expression,
+                dependence,
+                candidate.since,
+                candidate.now,
+                candidate.factor,
+            )
+
+    def shift(self, candidate: Request, baseline: Request) -> Measurement:
+        """See `Comparing.shift`."""
+        with self._lock:
+            return shift(
                 self._windows.window(candidate.version),
                 self._windows.window(baseline.version),
                 candidate.expression,
@@ -213,6 +231,11 @@ class PushSource:
                 candidate.now,
                 candidate.factor,
             )
+
+    def split(self, versions: tuple[str, str], since: datetime, now: datetime) -> Measurement:
+        """See `Comparing.split`."""
+        with self._lock:
+            return self._comparisons.split(versions, since, now)
 
     def last_received(self) -> datetime | None:
         """See `Source.last_received`. Refused observations do not count."""

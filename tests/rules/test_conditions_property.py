@@ -20,9 +20,11 @@ from controller.policy.expression import (
     Combine,
     Compare,
     Condition,
+    MannWhitney,
     Not,
     Number,
     Reference,
+    SplitAsAsked,
     Term,
     Versus,
     references,
@@ -317,7 +319,7 @@ def _truth(node: Condition, values: dict[str, float]) -> bool | None:
             if None in parts:
                 return None
             return all(parts) if node.operator == "and" else any(parts)
-        case Versus():
+        case Versus() | MannWhitney() | SplitAsAsked():
             raise AssertionError("not drawn here")
 
 
@@ -351,6 +353,12 @@ def _value(node: Term, values: dict[str, float]) -> float | None:
         ("candidate.pnl < -5 USD", True, True),
         ("not_worse(accuracy, margin: 100%)", True, False),
         ("better(accuracy, by: 100%)", False, True),
+        ("worse(accuracy, by: 100%)", False, True),
+        ("better(accuracy, than: 100%)", False, True),
+        ("not_worse(accuracy, than: 90%, margin: 95%)", True, False),
+        ("better(accuracy, by: 50% of baseline)", True, True),
+        ("mann_whitney(latency)", True, True),
+        ("split_as_asked(signals)", True, True),
         ("better(accuracy, by: 2%) and not not_worse(accuracy, margin: 1%)", False, True),
         ("candidate.accuracy / candidate.trades > 5", True, True),
     ],

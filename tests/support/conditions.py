@@ -11,9 +11,11 @@ from controller.policy.expression import (
     Combine,
     Compare,
     Condition,
+    MannWhitney,
     Not,
     Number,
     Reference,
+    SplitAsAsked,
     Term,
     Unit,
     Versus,
@@ -30,6 +32,7 @@ NAMES = Names(
         "latency": MetricName(UNITS["ms"], better="lower"),
         "pnl": MetricName(USD, better="higher"),
     },
+    frozenset({"signals"}),
     frozenset({"signals"}),
 )
 _BY_UNIT: Mapping[str, list[str]] = {
@@ -102,21 +105,59 @@ def comparisons(draw: st.DrawFn, depth: int = 2) -> Compare:
     return Compare(draw(st.sampled_from(OPERATORS)), left, right, 0)
 
 
-@st.composite
-def versus(draw: st.DrawFn) -> Versus:
-    """A comparison with the baseline."""
-    name = draw(st.sampled_from(sorted(NAMES.metrics)))
+_VERSUS_FUNCTIONS: tuple[Literal["not_worse", "better", "worse"], ...] = (
+    "not_worse", "better", "worse",
+)  # fmt: skip
+_DIRECTIONS: tuple[Literal["increase", "decrease", "either"], ...] = (
+    "increase", "decrease", "either",
+)  # fmt: skip
+
+
+def _versus_of(name: str) -> st.SearchStrategy[Versus]:
     kind = next(kind for kind, names in _BY_UNIT.items() if name in names)
-    margin = draw(numbers(kind).filter(lambda number: not number.text.startswith("-")))
-    functions: tuple[Literal["not_worse", "better"], ...] = ("not_worse", "better")
-    function = draw(st.sampled_from(functions))
+    literals = [Number(value, unit, text, 0) for text, value, unit in _LITERALS[kind]]
+    parts = [Number(0.05, UNITS["%"], "5%", 0), Number(0.0015, UNITS["bps"], "15bps", 0)]
     lower = NAMES.metrics[name].better == "lower"
-    return Versus(function, name, margin, lower, 0)
+    margins = [(margin, False, than) for margin in literals for than in (None, *literals)]
+    margins += [(part, True, None) for part in parts]
+    return st.sampled_from(
+        [
+            Versus(function, name, margin, lower, 0, relative, than)
+            for function in _VERSUS_FUNCTIONS
+            for margin, relative, than in margins
+        ]
+    )
+
+
+def versus() -> st.SearchStrategy[Versus]:
+    """A comparison with the baseline, or with a number."""
+    return _VERSUS
+
+
+_VERSUS = st.one_of([_versus_of(name) for name in sorted(NAMES.metrics)])
+
+
+def functions() -> st.SearchStrategy[MannWhitney | SplitAsAsked]:
+    """The others."""
+    return _FUNCTIONS
+
+
+_FUNCTIONS: st.SearchStrategy[MannWhitney | SplitAsAsked] = st.sampled_from(
+    [
+        SplitAsAsked("signals", 0),
+        *(
+            MannWhitney(name, Number(value, unit, text, 0), direction, 0)
+            for name in sorted(NAMES.metrics)
+            for text, value, unit in _LITERALS["plain"]
+            for direction in _DIRECTIONS
+        ),
+    ]
+)
 
 
 def conditions(depth: int = 3) -> st.SearchStrategy[Condition]:
     """Whole conditions. `and` within `and` is one chain, so parts are of the other kind."""
-    leaf = st.one_of(comparisons(), versus())
+    leaf = st.one_of(comparisons(), versus(), functions())
     if not depth:
         return leaf
     part = conditions(depth - 1)

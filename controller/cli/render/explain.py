@@ -31,6 +31,7 @@ def explain_screen(
         parts.append(Text(f"refused: {decision.refused}", style="bold red"))
     parts += [Text(f"  because {reason}") for reason in decision.reasons]
     parts += _measured(told)
+    parts += [Text(f"  dry run: {line}", style="cyan") for line in told.would_have]
     if told.blockers:
         goal = f"to advance to {told.next_state}" if told.next_state else "to advance"
         parts.append(Rule(goal, align="left", style="dim"))

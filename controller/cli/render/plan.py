@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from controller.cli.render import words
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
-from controller.core.plan import Plan, Step, TriggerPlan
+from controller.core.plan import Check, Counting, Plan, Step, TriggerPlan
 from controller.core.share import percent_text
+
+DRY_RUN = "dry run"
 
 
 def plan_text(plan: Plan, start: datetime | None) -> str:
@@ -34,6 +36,12 @@ def _lines(plan: Plan, start: datetime | None) -> Iterator[str]:
         yield from _trigger(trigger)
     yield from _way_back(plan)
     yield ""
+    if plan.trigger_level < plan.false_alarm:
+        count = round(plan.false_alarm / plan.trigger_level)
+        yield (
+            f"Wrongly back by a comparison: {plan.false_alarm:.4g} in a whole rollout at most, "
+            f"{plan.trigger_level:.4g} for each of {count} comparisons"
+        )
     yield from _times(plan, start)
 
 
@@ -41,8 +49,8 @@ def _step(number: int, step: Step, before: Step | None) -> Iterator[str]:
     mirror = ", the candidate mirrored" if step.mirror else ""
     share = percent_text(step.share)
     yield f"  {number}. {step.name}: {share}{mirror}, at least {span(step.hold_ms)}"
-    rules = [check.rule for check in step.checks]
-    if before is not None and rules and rules == [check.rule for check in before.checks]:
+    rules = [check_words(check) for check in step.checks]
+    if before is not None and rules and rules == [check_words(check) for check in before.checks]:
         yield f"       needs the same as {before.name}"
     else:
         yield from (f"       needs {rule}" for rule in rules)
@@ -59,22 +67,41 @@ def _step(number: int, step: Step, before: Step | None) -> Iterator[str]:
 
 
 def _trigger(trigger: TriggerPlan) -> Iterator[str]:
-    confirm = trigger.confirm
-    needs = []
-    if confirm.n == 0:
-        needs.append(f"{confirm.k} times in total")
-    elif confirm.k > 1:
-        in_a_row = confirm.k == confirm.n
-        needs.append(f"{confirm.k} in a row" if in_a_row else f"{confirm.k} of {confirm.n}")
-    if trigger.for_ms:
-        needs.append(f"for {span(trigger.for_ms)}")
+    needs = list(_counting(trigger.counting))
     if trigger.hard:
-        needs.append("at once, between ticks too")
+        needs.insert(0, "at once, between ticks too")
+    if trigger.clear is not None:
+        needs.append(f"until {trigger.clear.rule}")
+    if trigger.dry_run:
+        needs.append(DRY_RUN)
     then: str = trigger.then
     if trigger.escalate_ms is not None:
         then += f", rollback after {span(trigger.escalate_ms)}"
-    how = f" ({', '.join(needs)})" if needs else ""
+    how = f" ({'; '.join(needs)})" if needs else ""
     yield f"  {trigger.severity.word:8} {trigger.name}: {trigger.rule}{how} -> {then}"
+
+
+def check_words(check: Check) -> str:
+    """A line of a gate, with how it counts."""
+    needs = [*_counting(check.counting), *([DRY_RUN] if check.dry_run else [])]
+    return f"{check.rule} ({'; '.join(needs)})" if needs else check.rule
+
+
+def _counting(rule: Counting) -> Iterator[str]:
+    confirm = rule.confirm
+    if confirm.n == 0:
+        yield f"{confirm.k} times in total"
+    elif confirm.k > 1:
+        in_a_row = confirm.k == confirm.n
+        yield f"{confirm.k} in a row" if in_a_row else f"{confirm.k} of {confirm.n}"
+    if rule.for_ms:
+        yield f"for {span(rule.for_ms)}"
+    for outcome, means in rule.unknown.items():
+        words: list[str] = [means.meanwhile] if means.meanwhile != "hold" else []
+        if means.fail_ms is not None:
+            words.append(f"a failure after {span(means.fail_ms)}")
+        if words:
+            yield f"{outcome.value.replace('_', ' ')}: {', then '.join(words)}"
 
 
 def _way_back(plan: Plan) -> Iterator[str]:

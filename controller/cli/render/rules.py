@@ -57,8 +57,10 @@ def _add(table: Table, result: RuleResult, *, trigger: bool, limits: bool) -> No
             *([limit] if limits else []),
             words.distance(term),
             words.samples(term),
-            shown if index == 0 else Text(term.detail, style="dim"),
+            shown if index == 0 else Text(term.detail if term.lower is None else "", style="dim"),
         )
+        if term.lower is not None:
+            table.add_row(Text(f"  {term.detail}", style="dim"))
     if not result.terms:
         table.add_row(label, "-", *([""] if limits else []), "", "", shown)
 

@@ -77,6 +77,8 @@ def screen(view: View, *, local: bool) -> RenderableType:
     if view.told is not None and (view.told.checks or view.told.triggers):
         age = span(milliseconds(view.now - view.looked_at)) if view.looked_at else "?"
         parts += [Rule(f"measured {age} ago", align="left", style="dim"), rules_table(view.told)]
+    if view.told is not None:
+        parts += [Text(f"  dry run: {line}", style="cyan") for line in view.told.would_have]
     parts += _waits(view)
     parts += _history(view, local=local)
     return Group(*parts)

@@ -60,16 +60,23 @@ def clock(progress: Progress) -> str:
 
 def outcome(result: RuleResult, *, trigger: bool) -> str:
     """A check passes or fails; a trigger is quiet, pending or firing; the unknown keeps its
-    name."""
+    name. What is on a dry run says so."""
+    said = _outcome(result, trigger=trigger)
+    return f"dry run: {said}" if result.dry_run else said
+
+
+def _outcome(result: RuleResult, *, trigger: bool) -> str:
+    if trigger and result.firing:
+        return "firing"
     if not trigger or result.outcome not in (Outcome.PASS, Outcome.FAIL):
         return result.outcome.value.replace("_", " ")
-    if result.firing:
-        return "firing"
     return "pending" if result.outcome is Outcome.FAIL else "quiet"
 
 
 def style(result: RuleResult, *, trigger: bool) -> str:
     """Colour of an outcome."""
+    if result.dry_run:
+        return "cyan" if result.firing else "dim"
     if trigger and result.outcome is Outcome.PASS and not result.firing:
         return "dim"
     return "bold red" if result.firing else OUTCOME_STYLE[result.outcome]

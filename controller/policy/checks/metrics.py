@@ -101,6 +101,27 @@ def windows_outlast_ticks(context: Context) -> Iterator[Finding]:
             yield context.places.at(("metrics", name, "window"), "P349", message, hint)
 
 
+def dependence_is_measured(context: Context) -> Iterator[Finding]:
+    """`dependence` belongs to observations that are compared; a bar is not shorter than a tick."""
+    read = {
+        key for _, _, gate in context.gated() for line in gate for key in references(line.condition)
+    }
+    read.update(key for _, _, condition in context.guarded() for key in references(condition))
+    for name, metric in context.policy.metrics.items():
+        if metric.dependence is None:
+            continue
+        where = ("metrics", name, "dependence")
+        if metric.value is None:
+            message = "a query tells no observations apart: they are taken as independent"
+            yield context.places.at_key(where, "P344", message, "leave it out")
+        elif not {f"difference.{name}", f"estimate.{name}"} & read:
+            hint = f"leave it out, or compare: not_worse({name}, margin: ...)"
+            yield context.places.at_key(where, "P344", f"nothing compares {name}", hint)
+        elif not metric.dependence:
+            yield context.places.at(where, "P345", "dependence must not be zero",
+                                    "write `independent`, or a duration")  # fmt: skip
+
+
 def _kind(metric: Metric) -> str | None:
     try:
         return parse_aggregation(metric.value).name if metric.value is not None else None

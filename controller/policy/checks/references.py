@@ -11,7 +11,7 @@ RESERVED = frozenset(
     {"pending", "rolling_back", "partial", "cooldown", "rolled_back", "locked", "completed"}
 )
 """States of every rollout, beside its own stages."""
-SUBJECTS = frozenset({"candidate", "baseline", "difference"})
+SUBJECTS = frozenset({"candidate", "baseline", "difference", "estimate", "shift", "split"})
 """What stands before the point in a condition, so no source may be called so."""
 
 

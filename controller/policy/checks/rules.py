@@ -2,15 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 
-from controller.policy.checks.context import Context, Line, sees_work, weights
+from controller.policy.checks.context import (
+    Context,
+    Line,
+    about_split,
+    percent_text,
+    sees_work,
+    splits,
+    weights,
+)
 from controller.policy.condition import column_of
 from controller.policy.expression import (
+    ABOUT_BASELINE,
+    ABOUT_CANDIDATE,
+    ABOUT_SPLIT,
     Combine,
     Compare,
     Condition,
+    MannWhitney,
     Not,
     Number,
     Reference,
+    SplitAsAsked,
     Versus,
     references,
 )
@@ -45,53 +58,53 @@ def _limits_on_ratios(condition: Condition, names: Names) -> Iterator[Number]:
             if metric is not None and metric.ratio and ref.subject not in names.sources:
                 yield limit
         case Versus():
-            if names.metrics[condition.metric].ratio:
+            if names.metrics[condition.metric].ratio and not condition.relative:
                 yield condition.margin
+            if names.metrics[condition.metric].ratio and condition.than is not None:
+                yield condition.than
         case Combine():
             for part in condition.parts:
                 yield from _limits_on_ratios(part, names)
         case Not():
             yield from _limits_on_ratios(condition.part, names)
-        case Compare():
+        case Compare() | MannWhitney() | SplitAsAsked():
             return
 
 
 def gates_say_something(context: Context) -> Iterator[Finding]:
     """Each line of a gate can pass and can fail, and all of them can pass together."""
-    for number, stage, gate in context.gated():
-        lines = list(_plausible(context, number, gate))
+    for _, stage, gate in context.gated():
+        lines = _plausible(context, gate)
         dead = False
-        for line, where in lines:
+        for line in lines:
+            hint = _range_hint(line.condition, context.names)
             if not can_hold([line.condition], context.names):
                 dead = True
                 message = f"this can never pass: {stage.name} could never be left"
-                hint = _range_hint(line.condition, context.names)
-                yield context.places.at(where, "P332", message, hint)
+                yield context.places.at(line.where, "P332", message, hint)
             elif not can_fail(line.condition, context.names):
                 message = "this can never fail: it checks nothing"
-                hint = _range_hint(line.condition, context.names)
-                yield context.places.at(where, "P331", message, hint)
+                yield context.places.at(line.where, "P331", message, hint)
         if not dead:
             yield from _exclusive(context, stage, lines)
 
 
-def _exclusive(
-    context: Context, stage: Stage, lines: list[tuple[Line, tuple[str | int, ...]]]
-) -> Iterator[Finding]:
+def _exclusive(context: Context, stage: Stage, gate: list[Line]) -> Iterator[Finding]:
+    lines = [line for line in gate if context.acts(line.condition)]
     for count in range(2, len(lines) + 1):
-        last, where = lines[count - 1]
-        if can_hold([line.condition for line, _ in lines[:count]], context.names):
+        last = lines[count - 1]
+        if can_hold([line.condition for line in lines[:count]], context.names):
             continue
         other = next(
             (
-                stage.advance[line.index]
-                for line, _ in lines[: count - 1]
+                line.check.check
+                for line in lines[: count - 1]
                 if not can_hold([line.condition, last.condition], context.names)
             ),
             "the lines before it",
         )
         message = f"this and {other} can never pass together: {stage.name} could never be left"
-        yield context.places.at(where, "P334", message, "move one of the limits")
+        yield context.places.at(last.where, "P334", message, "move one of the limits")
         return
 
 
@@ -112,7 +125,7 @@ def triggers_say_something(context: Context) -> Iterator[Finding]:
             continue
         quiet = Not(condition, condition.column)
         for at in context.where_applies(trigger, condition):
-            gate = [line.condition for line in context.gates[at]]
+            gate = [line.condition for line in context.gates[at] if context.acts(line.condition)]
             blocked = can_hold(gate, context.names) and not can_hold([*gate, quiet], context.names)
             if blocked:
                 stage = context.policy.stages[at].name
@@ -129,13 +142,12 @@ def baseline_has_work(context: Context) -> Iterator[Finding]:
         why = _no_baseline(context, number)
         if why:
             for line in gate:
-                place = _reads(line.condition, ("baseline.", "difference."))
+                place = _reads(line.condition, ABOUT_BASELINE)
                 if place:
-                    where = ("stages", number, "advance", line.index)
                     hint = _baseline_hint(number)
-                    yield context.places.inside(where, place, "P336", why, hint)
+                    yield context.places.inside(line.where, place, "P336", why, hint)
     for number, trigger, condition in context.guarded():
-        place = _reads(condition, ("baseline.", "difference."))
+        place = _reads(condition, ABOUT_BASELINE)
         if not place:
             continue
         for at in context.where_applies(trigger, condition):
@@ -161,7 +173,7 @@ def _restarts_with_baseline(context: Context) -> Iterator[Finding]:
         if number in context.where_applies(trigger, condition)
     ]
     frozen = context.policy.stages[number].against == "frozen_baseline"
-    if frozen and any(_reads(condition, ("baseline.", "difference.")) for condition in conditions):
+    if frozen and any(_reads(condition, ABOUT_BASELINE) for condition in conditions):
         message = f"a restart at {restart} has no frozen baseline to compare with"
         hint = f"restart from {names[0]}, or another stage that is compared live"
         yield context.places.at(("rollback", "restart"), "P336", message, hint)
@@ -175,10 +187,10 @@ def _no_baseline(context: Context, number: int) -> str:
         live = [before for before in stages[:number] if before.against != "frozen_baseline"]
         if not live:
             return f"no baseline was measured before {stage.name}"
-        if weights(live[-1])[-1:] >= (100,):
+        if weights(live[-1])[-1:] >= (100,) and live[-1].against == "live":
             return f"{live[-1].name} is at 100%: there is no baseline to freeze for {stage.name}"
         return ""
-    if any(weight >= 100 for weight in weights(stage)):
+    if stage.against == "live" and any(weight >= 100 for weight in weights(stage)):
         return f"at 100% in {stage.name} the baseline has no work to compare with"
     return ""
 
@@ -186,7 +198,38 @@ def _no_baseline(context: Context, number: int) -> str:
 def _baseline_hint(number: int) -> str:
     if number == 0:
         return "begin with a stage below 100%, or compare with a number"
-    return "add `against: frozen_baseline` to the stage"
+    return (
+        "add `against: frozen_baseline` to the stage, or `shadow_baseline` if the baseline still "
+        "computes there; or compare with a number"
+    )
+
+
+def work_is_split(context: Context) -> Iterator[Finding]:
+    """No split is looked at where nothing is split."""
+    hint = "look at it where the weight is above 0% and below 100%, without mirror"
+    for number, stage, gate in context.gated():
+        whole = [weight for weight in weights(stage) if not 0 < weight < 100]
+        if splits(stage) and not whole:
+            continue
+        how = "mirrored" if stage.mirror else f"at {percent_text((*whole, 0.0)[0])}"
+        for line in gate:
+            place = _reads(line.condition, (ABOUT_SPLIT,))
+            if place:
+                where = ("stages", number, "advance", line.index)
+                message = f"{stage.name} is {how}: nothing is split there"
+                yield context.places.inside(where, place, "P339", message, hint)
+    by_name = {stage.name: stage for stage in context.policy.stages}
+    for number, trigger, condition in context.guarded():
+        if not about_split(condition):
+            continue
+        for index, name in enumerate(trigger.stages or ()):
+            if name in by_name and not splits(by_name[name]):
+                at_stage = ("triggers", number, "stages", index)
+                message = f"nothing is split in {name}"
+                yield context.places.at(at_stage, "P339", message, hint)
+        if trigger.stages is None and not any(splits(stage) for stage in context.policy.stages):
+            message = f"no stage splits the work: trigger {trigger.name} guards nothing"
+            yield context.places.at(("triggers", number, "when"), "P339", message, hint)
 
 
 def candidate_has_work(context: Context) -> Iterator[Finding]:
@@ -197,16 +240,15 @@ def candidate_has_work(context: Context) -> Iterator[Finding]:
     at_first = [
         stage.name for stage in context.policy.stages if 0 in weights(stage) and not stage.mirror
     ]
-    for number, stage, gate in context.gated():
+    for _, stage, gate in context.gated():
         message = f"at 0% without mirror in {stage.name} the candidate has no work to measure"
         for line in gate if stage.name in at_first else ():
-            place = _reads(line.condition, ("candidate.", "difference."))
+            place = _reads(line.condition, ABOUT_CANDIDATE)
             if place:
-                where = ("stages", number, "advance", line.index)
                 hint = "add `mirror: true` to the stage"
-                yield context.places.inside(where, place, "P337", message, hint)
+                yield context.places.inside(line.where, place, "P337", message, hint)
     for number, trigger, condition in context.guarded():
-        if not _reads(condition, ("candidate.", "difference.")):
+        if not _reads(condition, ABOUT_CANDIDATE):
             continue
         for index, name in enumerate(trigger.stages or ()):
             if name in idle:
@@ -223,20 +265,22 @@ def _reads(condition: Condition, subjects: tuple[str, ...]) -> int:
 
 
 def _conditions(context: Context) -> Iterator[tuple[Where, Condition]]:
-    for number, _, gate in context.gated():
+    for _, _, gate in context.gated():
         for line in gate:
-            yield ("stages", number, "advance", line.index), line.condition
+            yield line.where, line.condition
     for number, _, condition in context.guarded():
         yield ("triggers", number, "when"), condition
+    for number, _, _, clear in context.clearing():
+        yield ("triggers", number, "clear"), clear
 
 
-def _plausible(
-    context: Context, number: int, gate: Sequence[Line]
-) -> Iterator[tuple[Line, tuple[str | int, ...]]]:
+def _plausible(context: Context, gate: Sequence[Line]) -> list[Line]:
     """The lines without a threshold that is reported already."""
-    for line in gate:
-        if all(limit.value <= 1 for limit in _limits_on_ratios(line.condition, context.names)):
-            yield line, ("stages", number, "advance", line.index)
+    return [
+        line
+        for line in gate
+        if all(limit.value <= 1 for limit in _limits_on_ratios(line.condition, context.names))
+    ]
 
 
 def _range_hint(condition: Condition, names: Names) -> str:
@@ -248,7 +292,7 @@ def _range_hint(condition: Condition, names: Names) -> str:
         if subject in names.sources:
             words.append(f"{key} is not below 0")
         elif metric is not None and metric.ratio:
-            differs = subject == "difference"
+            differs = subject in ("difference", "shift")
             words.append(f"{key} is from {'-1' if differs else '0'} to 1")
         elif metric is not None and metric.low == 0:
             words.append(f"{key} is not below 0")

@@ -96,6 +96,8 @@ def holds_cover_windows(context: Context) -> Iterator[Finding]:
             metric = context.policy.metrics.get(name)
             if metric is None or subject in context.policy.sources:
                 continue
+            if subject in ("difference", "estimate"):
+                continue  # what is compared begins with the stage, whatever the window
             if subject == "baseline" and stage.against == "frozen_baseline":
                 continue
             if isinstance(metric.window, timedelta) and stage.hold < metric.window:

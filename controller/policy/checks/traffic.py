@@ -10,6 +10,7 @@ from controller.policy.checks.context import (
     Context,
     deadline,
     duration_text,
+    ignores,
     percent_text,
     weights,
 )
@@ -41,11 +42,12 @@ def samples_can_be_reached(context: Context) -> Iterator[Finding]:
         return
     for number, stage, gate in context.gated():
         for line in gate:
+            if not context.acts(line.condition) or ignores(line.check.unknown, "inconclusive"):
+                continue
             short = _first_shortage(context, number, line.condition, None)
             if short is not None:
                 message = f"{stage.name} could never be left: {_in_words(short, context)}"
-                where = ("stages", number, "advance", line.index)
-                yield context.places.at(where, "P338", message, _remedy(short, context))
+                yield context.places.at(line.where, "P338", message, _remedy(short, context))
     for number, trigger, condition in context.guarded():
         for at in context.where_applies(trigger, condition):
             short = _first_shortage(context, at, condition, trigger.min_samples)
@@ -69,7 +71,7 @@ def _first_shortage(
         needed = _needed(metric) if min_samples is None else min_samples
         for weight in weights(stage):
             share = _share(stage, weight, side)
-            span = _span(context, number, metric)
+            span = _span(context, number, metric, side)
             if share is None or span is None:
                 continue
             expected = traffic * share * span.total_seconds()
@@ -92,15 +94,19 @@ def _share(stage: Stage, weight: float, side: str) -> float | None:
     """The share of all observations that a side gets; None if it is frozen. A comparison has as
     many as the side that has fewer."""
     candidate = 1.0 if stage.mirror else weight / 100
-    baseline = None if stage.against == "frozen_baseline" else 1 - weight / 100
-    if side == "candidate" or baseline is None:
+    baseline = {"live": 1 - weight / 100, "shadow_baseline": 1.0}.get(stage.against)
+    if side in ("candidate", "estimate") or baseline is None:
         return candidate if side != "baseline" else None
     return baseline if side == "baseline" else min(candidate, baseline)
 
 
-def _span(context: Context, number: int, metric: Metric) -> timedelta | None:
-    """How long observations add up before the stage must be done; None if nobody can say."""
+def _span(context: Context, number: int, metric: Metric, side: str) -> timedelta | None:
+    """How long observations add up before the stage must be done; None if nobody can say. What is
+    compared adds up since the stage was entered."""
     stage = context.policy.stages[number]
+    grows = side in ("difference", "estimate") and metric.window != "rollout"
+    if grows:
+        return deadline(stage) or None
     if isinstance(metric.window, timedelta):
         return metric.window
     longest = deadline(stage)

@@ -1,18 +1,13 @@
-"""The way back, and ways out: rollback plan, holds, confirmations; and what is left."""
+"""The way back, and ways out: rollback plan, holds, and what is left."""
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
 from controller.policy.calendars import CALENDARS
-from controller.policy.checks.context import Context, action, duration_text, longest_stay
-from controller.policy.expression import references
+from controller.policy.checks.context import Context, action, unmeasured
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import SqlSource
+from controller.policy.models import SqlSource, Unknown
 from controller.policy.places import Where
-
-MOST_REMEMBERED = 1000
-"""Ticks that a confirmation may look back on."""
 
 
 def way_back(context: Context) -> Iterator[Finding]:
@@ -51,50 +46,6 @@ def holds_end(context: Context) -> Iterator[Finding]:
             message = f"trigger {trigger.name} does not hold, so nothing escalates"
             hint = "leave it out, or write `then: hold`"
             yield context.places.at_key((*where, "escalate_after"), "P344", message, hint)
-
-
-def samples_are_counted(context: Context) -> Iterator[Finding]:
-    """`min_samples` of a trigger that reads no metric changes nothing."""
-    for number, trigger, condition in context.guarded():
-        sources = context.policy.sources
-        silent_only = all(key.partition(".")[0] in sources for key in references(condition))
-        if trigger.min_samples is not None and silent_only:
-            message = f"trigger {trigger.name} counts no samples: it looks at silence only"
-            where = ("triggers", number, "min_samples")
-            yield context.places.at_key(where, "P344", message, "leave it out")
-
-
-def confirmations(context: Context) -> Iterator[Finding]:
-    """`k of n` with 0 < k <= n, and not for ever."""
-    for number, trigger in enumerate(context.policy.triggers):
-        if trigger.confirm is None:
-            continue
-        numbers = [int(found) for found in re.findall(r"\d+", trigger.confirm)]
-        times, window = numbers[0], numbers[-1]
-        message = hint = ""
-        if times == 0:
-            message, hint = "confirmed by nothing", "write at least 1, or leave it out"
-        elif times > window:
-            message = f"{times} of {window} can never be seen"
-            hint = f"did you mean '{window} of {times}'?"
-        elif window > MOST_REMEMBERED:
-            message, hint = f"{window} looks are too many", f"at most {MOST_REMEMBERED}"
-        if message:
-            yield context.places.at(("triggers", number, "confirm"), "P343", message, hint)
-
-
-def durations_can_pass(context: Context) -> Iterator[Finding]:
-    """`for` is shorter than all the time that the trigger's stages can take."""
-    for number, trigger, condition in context.guarded():
-        stages = [context.policy.stages[at] for at in context.where_applies(trigger, condition)]
-        longest = sum((longest_stay(stage) for stage in stages), timedelta(0))
-        if trigger.for_ is not None and stages and trigger.for_ >= longest > timedelta(0):
-            message = (
-                f"{duration_text(trigger.for_)} can never be seen: the stages of {trigger.name} "
-                f"end after {duration_text(longest)} at the latest"
-            )
-            hint = "write a shorter duration, or let the trigger apply to more stages"
-            yield context.places.at(("triggers", number, "for"), "P343", message, hint)
 
 
 def freeze_windows(context: Context) -> Iterator[Finding]:
@@ -149,8 +100,17 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
             yield ("stages", number, "deadline", "after"), stage.deadline.after
         if stage.approval is not None:
             yield ("stages", number, "approval", "within"), stage.approval.within
+        for index, check in enumerate(stage.advance):
+            yield from _fail_after(("stages", number, "advance", index), check.unknown)
     for number, trigger in enumerate(policy.triggers):
         if trigger.for_ is not None:
             yield ("triggers", number, "for"), trigger.for_
         if trigger.escalate_after is not None:
             yield ("triggers", number, "escalate_after"), trigger.escalate_after
+        yield from _fail_after(("triggers", number), trigger.unknown)
+
+
+def _fail_after(where: Where, unknown: Unknown | None) -> Iterator[tuple[Where, timedelta | None]]:
+    for outcome, means in unmeasured(unknown):
+        if means.fail_after is not None:
+            yield (*where, "unknown", outcome, "fail_after"), means.fail_after

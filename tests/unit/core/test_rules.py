@@ -6,7 +6,7 @@ import pytest
 from support.plans import GOOD, POLICY, Driver, plan_of
 
 from controller.core.compiler import MAX_AGE
-from controller.core.measurement import Measurement, Outcome
+from controller.core.measurement import Contrast, Measurement, Outcome, Side
 
 MINUTE = timedelta(minutes=1)
 DAILY = POLICY.replace(
@@ -51,8 +51,9 @@ def test_a_comparison_of_what_is_late_is_none(age: int, outcome: Outcome) -> Non
     )
     driver = Driver(plan_of(text))
     step = driver.plan.by_name["canary"]
+    side = Side(0.9, 120, 1e-6, 1e-8)
     found = Measurement(
-        value=0.01, samples=120, lower=-0.01, upper=0.02, as_of=driver.now - age * MINUTE
+        value=0.01, samples=120, contrast=Contrast(side, side), as_of=driver.now - age * MINUTE
     )
     assert step.checks[0].evaluate({"difference.accuracy": found}, driver.now)[0] is outcome
 

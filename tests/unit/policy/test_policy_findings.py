@@ -134,6 +134,30 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     ),
     "a margin that never fails": ("- candidate.latency <= 2000ms",
                                   "- »not_worse(accuracy, margin: 100%)", "P331", "-1 to 1"),
+    "a number that is always passed": ("- candidate.latency <= 2000ms",
+                                       "- »not_worse(accuracy, than: 5%, margin: 10%)", "P331",
+                                       "0 to 1"),
+    "a number above one": ("- candidate.latency <= 2000ms",
+                           "- better(accuracy, than: »85)", "P333", "85%"),
+    "a split of mirrored work": ("hold: 10m", "hold: 10m\n    advance: [»split_as_asked(signals)]",
+                                 "P339", "below 100%"),
+    "a split of all the work": (
+        "hold: 2h, against: frozen_baseline}",
+        "hold: 2h, against: frozen_baseline, advance: [»split_as_asked(signals)]}",
+        "P339", "below 100%",
+    ),
+    "a trigger on a split that is not there": (
+        "severity: critical}",
+        "severity: critical}\n  - {name: s, when: not split_as_asked(signals), severity: high,"
+        " stages: [canary, »watch]}",
+        "P339", "below 100%",
+    ),
+    "a dependence of a query": ("unit: USD}", "unit: USD, »dependence: 5m}", "P344", "leave"),
+    "a dependence of nothing compared": ("unit: ms,", "unit: ms, »dependence: independent,", "P344",
+                                         "not_worse(latency"),
+    "a dependence in other words": ("unit: ms,", "unit: ms, dependence: »some,", "P103", "hac"),
+    "a correction in other words": ("owner: desk", "owner: desk\ncorrection: »holm", "P104",
+                                    "bonferroni"),
     "a trigger that never comes": ("when: candidate.drawdown > 1%",
                                    "when: »candidate.drawdown < 0", "P331", "not below 0"),
     "a trigger that is always there": ("when: signals.silent > 2m", "when: »signals.silent >= 0s",
@@ -202,6 +226,95 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "an unknown calendar": ("tick: 30s", "tick: 30s, calendar: »XNYX", "P347", "'XNYS'"),
     "a window shorter than the tick": ("unit: ms, window: 5m", "unit: ms, window: »10s", "P349",
                                        "window: 30s"),
+    # counting
+    "a check confirmed by nothing": (
+        "      - candidate.latency <= 2000ms",
+        "      - {check: candidate.latency <= 2000ms, confirm: »0 in a row}", "P343", "at least 1",
+    ),
+    "a check confirmed too late": (
+        "      - candidate.latency <= 2000ms",
+        "      - {check: candidate.latency <= 2000ms, confirm: »721 in a row}", "P343", "deadline",
+    ),
+    "a broken condition in keys": (
+        "      - candidate.latency <= 2000ms", "      - {check: »candidat.latency <= 2000ms}",
+        "P202", "'candidate'",
+    ),
+    "a threshold in keys": (
+        "[candidate.accuracy >= 85%]", "[{check: candidate.accuracy >= »85}]", "P333", "85%?",
+    ),
+    "a line of a gate without condition": (
+        "      - candidate.latency <= 2000ms", "      - »{confirm: 3 in a row}", "P102", "check",
+    ),
+    "an outcome that means nothing": (
+        "confirm: 3 of 5", "confirm: 3 of 5, unknown: {no_data: »hodl}", "P104", "'hold'",
+    ),
+    "an outcome of another name": (
+        "confirm: 3 of 5", "confirm: 3 of 5, unknown: {»nodata: hold}", "P101", "'no_data'",
+    ),
+    "nothing said of the unknown": (
+        "confirm: 3 of 5", "confirm: 3 of 5, »unknown: {}", "P344", "no_data",
+    ),
+    "a failure at once": (
+        "confirm: 3 of 5", "confirm: 3 of 5, unknown: {error: {fail_after: »0s}}", "P345", "30s",
+    ),
+    "a failure that no stage lasts": (
+        "confirm: 3 of 5", "stages: [canary], unknown: {error: {fail_after: »6h}}", "P343",
+        "shorter",
+    ),
+    "a failure of a check that its stage does not last": (
+        "      - candidate.latency <= 2000ms",
+        "      - {check: candidate.latency <= 2000ms, unknown: {error: {fail_after: »6h}}}",
+        "P343", "shorter",
+    ),
+    "an alert that is ignored": (
+        "severity: high, confirm: 3 of 5", "severity: low, unknown: {error: »ignore}", "P344",
+        "leave",
+    ),
+    "nothing to forget": ("confirm: 3 of 5", "unknown: {error: »reset}", "P344", "leave"),
+    "nothing to forget of a check": (
+        "      - candidate.latency <= 2000ms",
+        "      - {check: candidate.latency <= 2000ms, unknown: {error: »reset}}", "P344",
+        "3 in a row",
+    ),
+    "a gate that no data passes": (
+        "advance: [candidate.accuracy >= 85%]",
+        "»advance: [{check: candidate.accuracy >= 85%, unknown: {no_data: ignore}}]", "P362",
+        "no_data: ignore",
+    ),
+    "a gate that errors pass": (
+        "advance: [candidate.accuracy >= 85%]",
+        "»advance: [{check: candidate.accuracy >= 85%, unknown: {error: ignore}}]", "P362",
+        "error: ignore",
+    ),
+    "a gate on a dry run": (
+        "window: rollout, capital: 1_000_000}\nstages:",
+        "window: rollout, capital: 1_000_000}\n  trial: {source: signals, value: mean(x), "
+        "window: 5m, dry_run: true}\nstages:", "P363", "dry_run",
+    ),
+    "a level to leave of another metric": (
+        "when: signals.silent > 2m", "when: signals.silent > 2m, clear: »candidate.latency < 1s",
+        "P361", "`when` reads",
+    ),
+    "a level to leave above the one to enter": (
+        "when: signals.silent > 2m", "when: signals.silent > 2m, clear: »signals.silent < 121s",
+        "P361", "a gap between this and signals.silent > 2m",
+    ),
+    "a level that is never left": (
+        "when: signals.silent > 2m", "when: signals.silent > 2m, clear: »signals.silent < 0s",
+        "P361", "can be crossed",
+    ),
+    "a level that says no more": (
+        "when: signals.silent > 2m", "when: signals.silent > 2m, »clear: signals.silent <= 2m",
+        "P344", "further away",
+    ),
+    "a level to leave what has rolled back": (
+        "when: candidate.drawdown > 1%",
+        "when: candidate.drawdown > 1%, »clear: candidate.drawdown < 0.5%", "P344", "then: hold",
+    ),
+    "a level to leave that cannot be read": (
+        "when: signals.silent > 2m", "when: signals.silent > 2m, clear: »signal.silent < 1m",
+        "P202", "'signals'",
+    ),
     "a configuration nobody has": (
         "candidate: v3", "candidate: »v3\npublish: {c: {type: config, path: x.json}}", "P348",
         "config: FILE",
@@ -217,6 +330,10 @@ UNMARKED = {
     "a push metric without value": ("  latency: {", "  »latency: {"),
     "a stage twice": ("name: »canary-1, description", "name: canary-1, »description"),
     "text for a list": ("»lock: 3", "lock: »3"),
+    "a gate on a dry run": (
+        "advance: [candidate.accuracy >= 85%]",
+        "»advance: [candidate.trial >= 5]",
+    ),
 }
 BASELINE_CONFIG = ("baseline: v1", "baseline: {version: v1, config: a.json}")
 
@@ -253,7 +370,20 @@ def test_the_policy_that_the_cases_change_is_clean() -> None:
         ("not_worse(»candidate.accuracy, margin: 1%)", "P207", "only the metric"),
         ("not_worse(accuracy, margin: »-1%)", "P207", "without minus"),
         ("not_worse(latency, margin: »2%)", "P203", "200ms"),
-        ("»worse(accuracy, margin: 2%)", "P202", "'not_worse'"),
+        ("»wors(accuracy, margin: 2%)", "P202", "'worse'"),
+        ("worse(accuracy, »margin: 2%)", "P201", "by: 2%"),
+        ("better(accuracy, by: 2%, »by: 1%)", "P201", "twice"),
+        ("better(accuracy, by: 5% of »candidate)", "P201", "10% of baseline"),
+        ("better(latency, by: »5ms of baseline)", "P203", "like"),
+        ("better(latency, by: »100% of baseline)", "P207", "less than 100%"),
+        ("better(latency, by: »0% of baseline)", "P207", "leave it out"),
+        ("better(accuracy, by: 5% »of baseline, than: 85%)", "P207", "in the metric's unit"),
+        ("better(latency, than: »85%)", "P203", "200ms"),
+        ("mann_whitney(»drawdown)", "P207", "push source"),
+        ("mann_whitney(latency, direction: »up)", "P207", "increase"),
+        ("mann_whitney(latency, tolerance: »-5%)", "P207", "without minus"),
+        ("mann_whitney(latency, tolerance: »5ms)", "P203", "25%"),
+        ("split_as_asked(»files)", "P207", "type: push"),
         ("»accuracy >= 85%", "P202", "candidate.accuracy"),
         ("»signals > 2m", "P202", "signals.silent"),
         ("»signals.accuracy > 2m", "P202", "signals.silent"),
@@ -362,6 +492,19 @@ def test_what_takes_several_changes_to_be_wrong(
     [
         ("confirm: 3 of 5", "stages: [canary], for: 5h"),
         ("after: 6h", "after: 31m"),
+        ("when: signals.silent > 2m", "when: signals.silent > 2m, clear: signals.silent < 2m"),
+        ("when: candidate.accuracy < 50%, severity: high, confirm: 3 of 5",
+         "when: candidate.accuracy < 50%, severity: low, confirm: 3 of 5, "
+         "clear: candidate.accuracy >= 50%"),
+        ("when: candidate.accuracy < 50%, severity: high, confirm: 3 of 5",
+         "when: candidate.accuracy < 0.8 * baseline.accuracy, severity: low, "
+         "clear: candidate.accuracy > 0.9 * baseline.accuracy, stages: [canary]"),
+        ("      - candidate.latency <= 2000ms",
+         "      - {check: candidate.latency <= 2000ms, confirm: 720 in a row, "
+         "unknown: {no_data: {meanwhile: ignore, fail_after: 5h}, error: reset}}"),
+        ("advance: [candidate.accuracy >= 85%]",
+         "advance: [{check: candidate.accuracy >= 85%, unknown: {no_data: "
+         "{meanwhile: ignore, fail_after: 5m}, inconclusive: ignore}}]"),
         ("unit: ms, window: 5m", "unit: ms, window: 30s"),
         ("{name: watch, weight: 100%, hold: 2h, against: frozen_baseline}",
          "{name: full, weight: 100%}"),

@@ -8,6 +8,7 @@ import pytest
 
 from controller.policy.condition import parse_condition
 from controller.policy.findings import CODES
+from controller.policy.functions import FUNCTIONS
 from controller.policy.load import load_text
 from controller.policy.models import parse_duration, parse_percent, parse_rate, parse_time
 from controller.policy.names import MetricName, Names
@@ -72,8 +73,13 @@ def test_every_link_inside_leads_to_a_heading() -> None:
 
 
 def test_the_numbers_and_functions_it_shows_are_read_as_it_says() -> None:
-    names = Names({"METRIC": MetricName(parse_quantity("1")[1], better="higher")})
-    for function in re.findall(r"^\| `((?:not_worse|better)\([^`]+)` \|", page(), re.M):
+    metric = MetricName(parse_quantity("1")[1], better="higher")
+    names = Names({"METRIC": metric}, observed=frozenset({"SOURCE"}))
+    shown = re.findall(
+        r"`((?:not_worse|better|worse|mann_whitney|split_as_asked)\([^`]+\))`", page()
+    )
+    assert {text.partition("(")[0] for text in shown} == set(FUNCTIONS)
+    for function in shown:
         parse_condition(function, names)
     row = next(line for line in page().splitlines() if "a number with its unit" in line)
     numbers = re.findall(r"`([^`]+)`", row)

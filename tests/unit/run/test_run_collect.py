@@ -5,12 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 from support.plans import POLICY, T0, plan_of
 
 from controller.core.calendar import Sessions
-from controller.core.measurement import Measurement
+from controller.core.measurement import Contrast, Measurement, Side
+from controller.core.share import from_percent
 from controller.core.state import State
-from controller.judge.compare import Pairs, difference
+from controller.judge.compare import compared, side_of
+from controller.judge.growing import Dependence
 from controller.run.collect import collect
 from controller.sources.base import Request
 
@@ -70,10 +73,27 @@ class Listener:
         """Nothing is open."""
 
 
-class PairedListener(Listener):
-    def pairs(self, candidate: Request, baseline: Request) -> Pairs | None:
-        assert (candidate.version, baseline.version) == ("v3", "v1")
-        return (40, 0.25, 0.5)
+MINE, OTHER = Side(1.0, 40, 1.0, 0.1), Side(0.75, 90, 1.0, 0.2)
+
+
+class ComparingListener(Listener):
+    def __init__(self, last: datetime | None = None) -> None:
+        super().__init__(last)
+        self.grown: list[datetime] = []
+
+    def contrast(
+        self, candidate: Request, baseline: Request, dependence: Dependence
+    ) -> Contrast | None:
+        assert (candidate.version, baseline.version, dependence) == ("v3", "v1", "hac")
+        assert (candidate.since, candidate.now) == (baseline.since, baseline.now)
+        self.grown.append(candidate.since)
+        return Contrast(MINE, OTHER)
+
+    def shift(self, candidate: Request, baseline: Request) -> Measurement:
+        return Measurement(value=(candidate.now - candidate.since).total_seconds(), samples=9)
+
+    def split(self, versions: tuple[str, str], since: datetime, now: datetime) -> Measurement:
+        return Measurement(value=(now - since).total_seconds(), samples=len(versions))
 
 
 PLAN = plan_of(WINDOWS)
@@ -85,8 +105,9 @@ STATE = State(
 def test_one_request_per_metric_and_version_with_its_own_window() -> None:
     signals, ops = Listener(), Listener()
     found = collect(PLAN, STATE, {"signals": signals, "ops": ops}, NOW)
-    asked = {(r.subject, r.metric): r for r in (*signals.asked, *ops.asked)}
-    assert len(asked) == len(signals.asked) + len(ops.asked) == 5
+    asked = {(r.subject, r.metric): r for r in reversed((*signals.asked, *ops.asked))}
+    # Both sides of `quick` once more, for the comparison: that one grows.
+    assert len(asked) == len(signals.asked) + len(ops.asked) - 2 == 5
     assert asked["candidate", "quick"].since == NOW - timedelta(minutes=5)
     assert asked["baseline", "quick"].version == "v1"
     assert asked["candidate", "today"].since == datetime.combine(
@@ -125,17 +146,60 @@ def test_a_closed_market_is_not_silence() -> None:
     assert "does not reach" in beyond["candidate.today"].detail
 
 
-def test_a_comparison_is_the_judges_of_both_sides() -> None:
-    found = collect(PLAN, STATE, {"signals": Listener(), "ops": Listener()}, NOW)
-    assert found["difference.quick"] == difference(
-        found["candidate.quick"], found["baseline.quick"], PLAN.false_alarm
+def test_a_comparison_is_of_all_since_the_stage_was_entered() -> None:
+    signals = Listener()
+    found = collect(PLAN, STATE, {"signals": signals, "ops": Listener()}, NOW)
+    asked = [r for r in signals.asked if r.metric == "quick"]
+    assert [r.since for r in asked[2:]] == [STATE.entered_at] * 2
+    sides = [Measurement(value=float(n), samples=50, variance=1.0) for n in range(2)]
+    contrast = Contrast(side_of(sides[0]), side_of(sides[1]))
+    assert found["difference.quick"] == compared(
+        found["candidate.quick"], found["baseline.quick"], contrast
     )
-    assert found["difference.quick"].lower is not None
 
 
-def test_observations_that_pair_up_are_compared_as_pairs() -> None:
-    found = collect(PLAN, STATE, {"signals": PairedListener(), "ops": Listener()}, NOW)
-    assert (found["difference.quick"].value, found["difference.quick"].detail) == (0.25, "40 pairs")
+def test_a_source_that_knows_observations_compares_them() -> None:
+    signals = ComparingListener()
+    found = collect(PLAN, STATE, {"signals": signals, "ops": Listener()}, NOW)
+    assert found["difference.quick"].contrast == Contrast(MINE, OTHER)
+    assert (found["difference.quick"].value, found["difference.quick"].samples) == (0.25, 40)
+    assert signals.grown == [STATE.entered_at]
+    assert found["baseline.quick"].side == OTHER  # the next stage compares with it, frozen
+    plan = plan_of(WINDOWS.replace("window: 5m", "window: rollout").replace("windows", "whole"))
+    collect(plan, STATE, {"signals": signals, "ops": Listener()}, NOW)
+    assert signals.grown[-1] == STATE.started_at
+
+
+def test_with_a_number_only_the_candidate_is_compared() -> None:
+    text = WINDOWS.replace("margin: 2", "than: 9, margin: 2").replace("windows", "alone")
+    plan = plan_of(text)
+    found = collect(plan, STATE, {"signals": Listener(), "ops": Listener()}, NOW)
+    assert "baseline.quick" not in found and "difference.quick" not in found
+    contrast = found["estimate.quick"].contrast
+    assert contrast is not None and contrast.candidate is not None and contrast.baseline is None
+
+
+SPLIT = WINDOWS.replace(
+    '["not_worse(quick, margin: 2)"]', '["split_as_asked(signals)", "mann_whitney(quick)"]'
+).replace("windows", "split").replace("hold: 2h, against: frozen_baseline", "hold: 2h")  # fmt: skip
+
+
+def test_a_split_is_asked_from_a_tick_after_its_share_was_acknowledged() -> None:
+    plan = plan_of(SPLIT)
+    sources = {"signals": ComparingListener(), "ops": Listener()}
+    acknowledged = State("split", plan.digest, name="canary", share=from_percent(5),
+                         entered_at=T0, split_since=T0 + HOUR, started_at=T0)  # fmt: skip
+    found = collect(plan, acknowledged, sources, NOW)
+    split = found["split.signals"]
+    assert (split.value, split.mean) == (2 * 3600 - 30, 0.05)
+    assert found["shift.quick"].value == 300
+    waiting = replace(acknowledged, split_since=None, unacknowledged=("k",))
+    assert collect(plan, waiting, sources, NOW)["split.signals"].status == "no_data"
+    whole = replace(acknowledged, name="watch", share=from_percent(100))
+    assert collect(plan, whole, sources, NOW)["split.signals"].status == "no_data"
+    plain: dict[str, Listener] = {"signals": Listener(), "ops": Listener()}
+    broken = collect(plan, acknowledged, plain, NOW)
+    assert broken["split.signals"].status == broken["shift.quick"].status == "error"
 
 
 def test_a_frozen_baseline_is_not_asked_again_and_its_age_is_not_held_against_it() -> None:
@@ -144,7 +208,7 @@ def test_a_frozen_baseline_is_not_asked_again_and_its_age_is_not_held_against_it
         "windows", PLAN.digest, name="watch.paused", started_at=T0 - HOUR, entered_at=T0,
         frozen={"baseline.quick": before},
     )  # fmt: skip
-    signals = PairedListener()
+    signals = Listener()
     found = collect(PLAN, state, {"signals": signals, "ops": Listener()}, NOW)
     assert all(request.subject == "candidate" for request in signals.asked)
     frozen = found["baseline.quick"]
@@ -152,7 +216,25 @@ def test_a_frozen_baseline_is_not_asked_again_and_its_age_is_not_held_against_it
     candidate = found["candidate.quick"].value
     assert candidate is not None
     assert found["difference.quick"].value == candidate - 9
-    assert found["difference.quick"].detail == "unpaired"
+    contrast = found["difference.quick"].contrast
+    assert contrast is not None and contrast.pairs is None
+    assert contrast.baseline == Side(9.0, 70, 1.0, 1 / 70)
+
+
+def test_what_was_kept_of_a_baseline_is_what_a_frozen_one_is_compared_by() -> None:
+    before = Measurement(value=9.0, samples=70, variance=1.0, side=OTHER)
+    state = State("windows", PLAN.digest, name="watch", started_at=T0 - HOUR, entered_at=T0,
+                  frozen={"baseline.quick": before})  # fmt: skip
+    found = collect(PLAN, state, {"signals": ComparingListener(), "ops": Listener()}, NOW)
+    assert found["difference.quick"].contrast == Contrast(MINE, OTHER)
+
+
+def test_a_source_that_is_broken_is_not_asked_again_for_the_comparison() -> None:
+    signals = Listener()
+    signals.short = True
+    found = collect(PLAN, STATE, {"signals": signals, "ops": Listener()}, NOW)
+    assert found["difference.quick"].status == "error"
+    assert len([r for r in signals.asked if r.metric == "quick"]) == 2
 
 
 def test_a_baseline_that_was_never_frozen_is_no_data() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from controller.core.measurement import Measurement
-from controller.sources.base import Request, SourceError
+from controller.sources.base import Comparing, Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse
 from controller.sources.push import BATCH, VERSIONS, PushSource
 from controller.store import open_store
@@ -209,9 +209,16 @@ def test_observations_that_share_a_key_pair_up(store: Store) -> None:
         source.push([{"version": "v3", "key": key, "x": x + 1 + n % 2}], NOW)
     since = NOW - SECOND
     mine = Request("candidate", "m", "v3", "mean(x)", since, NOW, factor=0.5)
-    pairs = source.pairs(mine, Request("baseline", "m", "v1", "mean(x)", since, NOW, factor=0.5))
-    assert pairs is not None
-    assert pairs == pytest.approx((20, 0.75, 20 / 19 / 16))
+    other = Request("baseline", "m", "v1", "mean(x)", since, NOW, factor=0.5)
+    assert isinstance(source, Comparing)
+    found = source.contrast(mine, other, "independent")
+    assert found is not None and found.pairs is not None
+    assert found.pairs.count == 20
+    assert found.pairs.candidate - found.pairs.baseline == pytest.approx(0.75)
+    again = opened(store).contrast(mine, other, "independent")
+    assert again == found
+    assert source.shift(mine, other).samples == 20
+    assert source.split(("v3", "v1"), since, NOW).samples == 20
 
 
 def test_what_is_stamped_a_little_ahead_of_the_clock_counts_at_once() -> None:
