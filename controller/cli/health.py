@@ -29,7 +29,7 @@ class Found:
 
 def examine(flags: Mapping[str, Any]) -> list[Found]:
     """Everything, in the order in which it is needed."""
-    from controller.run.settings import SettingsError, describe, read_settings
+    from controller.run.settings import SettingsError, describe, read_settings, strays
 
     found = list(_program())
     try:
@@ -37,6 +37,7 @@ def examine(flags: Mapping[str, Any]) -> list[Found]:
         found += [
             Found(f"setting {o.name}", "ok", f"{o.value} ({o.origin})") for o in describe(flags)
         ]
+        found += _strays(strays(os.environ))
     except SettingsError as error:
         found.append(Found("settings", "fail", str(error), "correct the place that it names"))
         return found
@@ -60,6 +61,16 @@ def _program() -> Iterator[Found]:
                     "pip install 'rollout-controller[sql]'")  # fmt: skip
 
 
+def _strays(names: list[str]) -> Iterator[Found]:
+    from controller.policy.findings import did_you_mean
+    from controller.run.settings import PREFIX, Settings
+
+    known = [f"{PREFIX}{field.upper()}" for field in Settings.model_fields]
+    for name in names:
+        yield Found(f"variable {name}", "warn", "no setting has this name, it does nothing",
+                    did_you_mean(name, known, f"settings: {', '.join(known)}"))  # fmt: skip
+
+
 def _clock() -> Iterator[Found]:
     wall, steady = time.time(), time.monotonic()
     drift = (time.time() - wall) - (time.monotonic() - steady)
@@ -75,7 +86,7 @@ def _store(settings: "Settings") -> Iterator[Found]:
     from controller.store.base import StoreError
 
     shown = without_password(settings.store)
-    if "://" not in settings.store and not Path(settings.store).exists():
+    if not settings.store_is_there:
         place = Path(settings.store).absolute().parent
         nearest = next(p for p in (place, *place.parents) if p.exists())
         if not os.access(nearest, os.W_OK):
@@ -129,15 +140,14 @@ def _refusals(seen: "list[Seen]") -> Iterator[Found]:
 
 
 def _policies(settings: "Settings") -> Iterator[Found]:
+    from controller.policy.files import is_policy
     from controller.policy.load import load_policy
 
     directory = settings.policies
     if not directory.is_dir():
         yield Found("policies", "warn", f"there is no directory {directory}", "rollout init")
         return
-    for path in sorted(directory.glob("*.y*ml")):
-        if path.stem.endswith(".scenarios"):
-            continue
+    for path in filter(is_policy, sorted(directory.iterdir())):
         loaded = load_policy(path, os.environ)
         if loaded.policy is None or not loaded.ok:
             count = len(loaded.findings)

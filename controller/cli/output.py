@@ -164,7 +164,7 @@ def sound(loaded: "LoadedPolicy") -> "Policy":
 
 def person(by: str | None) -> str:
     """Who acts: the name given, or the login name."""
-    name = by or os.environ.get("ROLLOUT_BY") or getpass.getuser()
+    name = by if by is not None else os.environ.get("ROLLOUT_BY") or getpass.getuser()
     if not name.strip():
         raise Stop(Exit.USAGE, "nobody is named", "say who acts: --by NAME")
     return name.strip()

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -31,9 +30,6 @@ from controller.cli.output import (
 
 if TYPE_CHECKING:
     from controller.core.plan import Plan
-
-SUFFIXES = (".yaml", ".yml")
-SCENARIOS = ".scenarios"
 
 
 class Report(StrEnum):
@@ -64,7 +60,10 @@ def init(
     directory: Annotated[Path, typer.Argument(help="Where the policy goes")] = Path("policies"),
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Write a commented policy and its scenarios to start from. Never overwrites.
+    """Write a commented policy and its scenarios to start from.
+
+    Never overwrites what you wrote; the schema beside it, which editors read, is brought up to
+    date.
 
     Example: rollout init policies/
     """
@@ -77,10 +76,12 @@ def init(
         directory / "my-rollout.scenarios.yaml": SCENARIO_FILE,
     }
     there = [str(path) for path in files if path.exists()]
-    if there:
-        raise Stop(Exit.FAILED, f"{', '.join(there)} is there already", "name another directory")
     schema = directory / "policy.schema.json"
-    if not schema.exists():
+    outdated = not schema.exists() or schema.read_text(encoding="utf-8") != schema_text()
+    if there and not outdated:
+        raise Stop(Exit.FAILED, f"already there: {', '.join(there)}", "name another directory")
+    files = {} if there else files
+    if outdated:
         files[schema] = schema_text()
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -93,6 +94,9 @@ def init(
         return
     for path in files:
         say(f"wrote {path}")
+    if there:
+        say(f"as they were: {', '.join(there)}")
+        return
     say(f"next: rollout validate {directory} · rollout test {directory} · rollout plan "
         f"{directory / 'my-rollout.yaml'}")  # fmt: skip
 
@@ -141,18 +145,14 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def _policy_files(paths: list[Path]) -> list[Path]:
+    from controller.policy.files import files_below, is_policy
+
     found: list[Path] = []
     for path in paths:
-        found += sorted(_policies_in(path)) if path.is_dir() else [path]
+        found += filter(is_policy, files_below(path)) if path.is_dir() else [path]
     if not found:
         raise Stop(Exit.USAGE, "no policy files there", "policies end in .yaml")
     return found
-
-
-def _policies_in(directory: Path) -> Iterator[Path]:
-    for path in directory.rglob("*"):
-        if path.suffix in SUFFIXES and not path.stem.endswith(SCENARIOS) and path.is_file():
-            yield path
 
 
 # plan -------------------------------------------------------------------------------------

@@ -59,6 +59,13 @@ def run(
         log_level=log_level,
         log_format="json" if as_json else None,
     )
+    if not (settings.policies.is_dir() or settings.store_is_there):
+        # Rollouts that a store has are looked after even when the directory is out of reach.
+        raise Stop(
+            Exit.USAGE,
+            f"there is no directory {settings.policies}, and no store whose rollouts could go on",
+            f"`rollout init {settings.policies}` writes a policy to start from",
+        )
     from controller.api.server import open_api
     from controller.run.service import run_forever
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from controller.policy.files import files_below
+
 SUFFIX = ".scenarios.yaml"
 
 
@@ -11,7 +13,7 @@ def find_scenarios(paths: Iterable[Path]) -> Iterator[Path]:
     seen: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            candidates = sorted(path.rglob(f"*{SUFFIX}"))
+            candidates = [found for found in files_below(path) if found.name.endswith(SUFFIX)]
         elif path.name.endswith(SUFFIX):
             candidates = [path]
         else:

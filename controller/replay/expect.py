@@ -160,10 +160,11 @@ def _name_of(reason: str) -> str:
 
 def _about_effects(claims: Claims, now: list[Happened], past: list[Happened]) -> list[str]:
     found = []
-    asked = [as_claimed(effect) for one in now for effect in one.decision.effects]
+    asked = [name for one in now for e in one.decision.effects for name in _names_of(e)]
     for kind, value in claims.effects:
         if (kind, value) not in asked:
-            listed = ", ".join(f"{k} {v}" for k, v in asked if k != "alert") or "nothing"
+            alike = (f"{k} {v}" for k, v in asked if (k == "alert") == (kind == "alert"))
+            listed = ", ".join(alike) or "nothing"
             found.append(f"{kind} {value} was not asked for then, but: {listed}")
     if claims.alerts:
         told = Counter(
@@ -176,6 +177,14 @@ def _about_effects(claims: Claims, now: list[Happened], past: list[Happened]) ->
             if told[kind] != count:
                 found.append(f"{told[kind]} alerts of kind {kind}; told so far: {dict(told)}")
     return found
+
+
+def _names_of(effect: Effect) -> list[tuple[str, str]]:
+    """What a scenario may call an effect: an alert also by its severity, `critical rollback`."""
+    kind, value = as_claimed(effect)
+    if isinstance(effect, Alert):
+        return [(kind, value), (kind, f"{effect.severity.word} {value}")]
+    return [(kind, value)]
 
 
 def as_claimed(effect: Effect) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from controller.core.event import PolicyEdit
 from controller.core.state import PENDING, ROLLED_BACK
 from controller.policy.change import classify
 from controller.policy.document import MAX_BYTES
+from controller.policy.files import is_policy
 from controller.policy.load import LoadedPolicy
 from controller.run.alarms import Alarms
 from controller.run.calendars import CalendarError
@@ -29,8 +30,6 @@ from controller.store.base import Rollout, Store
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".yaml", ".yml")
-SCENARIOS = ".scenarios"
 READ_ANYWAY = 60
 """Every so many looks, files are read even if nothing but their content could have changed."""
 MOST_LINES = 20
@@ -86,7 +85,7 @@ class Reloader:
         found = {}
         try:
             for path in self._directory.iterdir():
-                if path.suffix in SUFFIXES and not path.stem.endswith(SCENARIOS):
+                if is_policy(path):
                     stat = path.stat()
                     found[path] = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
         except FileNotFoundError:

@@ -24,6 +24,8 @@ from pydantic_settings import (
 from controller.policy.models import parse_duration
 
 PREFIX = "ROLLOUT_"
+BY = f"{PREFIX}BY"
+"""The variable that says who acts, where a command does not."""
 DOTENV = ".env"
 FILE = "rollout.toml"
 OFF = "off"
@@ -143,6 +145,11 @@ class Settings(BaseSettings):
         return host.removeprefix("[").removesuffix("]"), int(port)
 
     @property
+    def store_is_there(self) -> bool:
+        """Whether it need not be made first, as far as one can tell without opening it."""
+        return "://" in self.store or Path(self.store).exists()
+
+    @property
     def name(self) -> str:
         """Who this controller is."""
         return self.owner or f"{socket.gethostname()}-{os.getpid()}"
@@ -232,7 +239,17 @@ def _line(error: Any, found: Mapping[str, str]) -> str:
     where = found.get(name, name)
     if error["type"] == "extra_forbidden":
         return f"{where}: no setting {name!r}; there are: {', '.join(Settings.model_fields)}"
-    return f"{where}: {error['msg']}, got {error['input']!r}"
+    words = str(error["msg"]).removeprefix("Value error, ")
+    shown = "" if repr(error["input"]) in words else f", got {error['input']!r}"
+    return f"{where}: {words}{shown}"
+
+
+def strays(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {BY}
+    return sorted(
+        name for name in environment if name.startswith(PREFIX) and name.upper() not in known
+    )
 
 
 def _text(value: object) -> str:

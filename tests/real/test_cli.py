@@ -78,6 +78,7 @@ def test_a_rollout_is_started_looked_at_stopped_and_taken_back_by_hand(shell: Sh
 
 def test_every_command_answers_a_program(shell: Shell) -> None:
     policy = "policies/my-rollout.yaml"
+    assert len(shell.data("init", "elsewhere")["written"]) == 3
     shell.data("validate", policy)
     shell.data("plan", policy)
     assert shell.data("test", policy)["failed"] == 0
@@ -86,6 +87,11 @@ def test_every_command_answers_a_program(shell: Shell) -> None:
     shell.data("explain", "my-rollout")
     shell.data("pause", "my-rollout")
     shell.data("resume", "my-rollout")
+    shell.data("advance", "my-rollout")
+    shell.place.joinpath("past.csv").write_text(
+        "ts,version,correct,failed\n2026-03-02T14:30:00Z,v2,1,0\n2026-03-02T14:31:00Z,v2,1,0\n"
+    )
+    assert shell.data("replay", policy, "--history", "past.csv")["moves"]
     shell.data("rollback", "my-rollout", "--reason", "wrong")
     shell.data("audit", "verify")
     shell.data("doctor")
@@ -98,10 +104,25 @@ def test_a_mistake_ends_with_the_code_and_the_words_for_it(shell: Shell) -> None
     assert "nowhere.yaml" in shell.run("validate", "nowhere.yaml", code=2)
     assert "nowhere.yaml" in shell.run("start", "nowhere.yaml", code=2)
     shell.run("status", "--no-such-option", code=2)
+    assert "nobody is named" in shell.run("pause", "my-rollout", "--by", " ", code=2)
+    empty = shell.place / "empty"
+    said = shell.run("run", str(empty), "--state-dir", str(empty), code=2)
+    assert "`rollout init" in said
     policy = shell.place / "policies" / "my-rollout.yaml"
     policy.write_text(policy.read_text(encoding="utf-8").replace("rollout:", "rolout:"))
     assert "policies/my-rollout.yaml:" in shell.run("validate", "policies", code=1)
     assert "did you mean" in shell.run("validate", "policies", code=1)
+
+
+def test_init_brings_the_schema_up_to_date_and_leaves_the_rest_alone(shell: Shell) -> None:
+    assert "already there" in shell.run("init", code=1)
+    schema = shell.place / "policies" / "policy.schema.json"
+    policy = shell.place / "policies" / "my-rollout.yaml"
+    current = schema.read_text()
+    schema.write_text("{}")
+    policy.write_text("mine: 1\n")
+    assert "as they were: policies/my-rollout.yaml" in shell.run("init")
+    assert (schema.read_text(), policy.read_text()) == (current, "mine: 1\n")
 
 
 def test_a_store_that_cannot_be_used_is_told_with_the_file(shell: Shell) -> None:

@@ -101,3 +101,13 @@ def test_a_store_that_is_no_database_is_a_failure_with_the_file(place: Path) -> 
     line = found("store")
     assert line.state == "fail"
     assert "not a database" in line.detail
+
+
+def test_a_misspelt_setting_is_a_warning_with_what_was_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ROLLOUT_LEESE", "20s")
+    monkeypatch.setenv("ROLLOUT_BY", "kim")
+    line = found("variable ROLLOUT_LEESE")
+    assert (line.state, line.remedy) == ("warn", "did you mean 'ROLLOUT_LEASE'?")
+    assert not [line for line in examine({}) if line.what == "variable ROLLOUT_BY"]

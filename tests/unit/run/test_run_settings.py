@@ -61,7 +61,7 @@ def test_what_others_keep_in_dotenv_is_left_alone(empty_place: Path) -> None:
         ("rollout.toml", "workers = 0\n", "workers in rollout.toml: Input should be greater"),
         ("rollout.toml", "workers = [\n", "rollout.toml: "),
         (".env", "ROLLOUT_WORKRS=3\n", "ROLLOUT_WORKRS in .env: no setting 'workrs'"),
-        (".env", "ROLLOUT_LEASE=soon\n", "ROLLOUT_LEASE in .env: Value error, 'soon' is not a dur"),
+        (".env", "ROLLOUT_LEASE=soon\n", "ROLLOUT_LEASE in .env: 'soon' is not a dur"),
     ],
 )
 def test_a_wrong_setting_says_where_it_stands(
