@@ -132,23 +132,35 @@ def _policies(settings: "Settings") -> Iterator[Found]:
 
 
 def _sources(policy: Any, path: Path) -> Iterator[Found]:
-    from controller.policy.models import SqlSource as SqlModel
-    from controller.sources.base import SourceError
-    from controller.sources.sql import SqlSource
+    from controller.policy.models import PushSource
 
     for name, model in policy.sources.items():
         what = f"source {name}"
-        if isinstance(model, SqlModel):
-            try:
-                yield Found(what, "ok", SqlSource(name, model, path.parent).check())
-            except SourceError as error:
-                yield Found(what, "warn", str(error), "the rollout would see no data")
+        if not isinstance(model, PushSource):
+            yield _asked(what, name, model, path)
         elif model.directory is None:
             yield Found(what, "ok", "observations come in by call")
         else:
             place = path.parent / model.directory
             there = "is there" if place.is_dir() else "is made when the rollout starts"
             yield Found(what, "ok", f"watches {place}, which {there}")
+
+
+def _asked(what: str, name: str, model: Any, path: Path) -> Found:
+    """A source asked once."""
+    from controller.sources import open_asked
+    from controller.sources.base import SourceError
+
+    try:
+        source = open_asked(name, model, path.parent)
+    except SourceError as error:
+        return Found(what, "warn", str(error), "its metrics would all be errors")
+    try:
+        return Found(what, "ok", source.check())
+    except SourceError as error:
+        return Found(what, "warn", str(error), "the rollout would see no data")
+    finally:
+        source.close()
 
 
 def _targets(policy: Any, path: Path, state_dir: Path) -> Iterator[Found]:

@@ -2,7 +2,16 @@
 
 from collections.abc import Callable, Iterator
 
-from controller.policy.checks import metrics, references, rules, stages, traffic, wayback
+from controller.policy.checks import (
+    asked,
+    metrics,
+    references,
+    rules,
+    sampled,
+    stages,
+    traffic,
+    wayback,
+)
 from controller.policy.checks.context import Context
 from controller.policy.findings import Finding
 
@@ -12,8 +21,17 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     references.files_written_once,
     references.names_taken,
     references.same_version,
-    metrics.fits_its_source,
-    metrics.tells_versions_apart,
+    asked.keys_fit_the_source,
+    asked.versions_are_told_apart,
+    asked.questions_can_be_read,
+    asked.urls_can_be_asked,
+    asked.credentials,
+    asked.plugins_are_installed,
+    asked.silence_is_of_a_source_that_is_asked,
+    sampled.samples_are_known,
+    sampled.points_are_enough,
+    sampled.age_can_be_seen,
+    sampled.differences_have_bounds,
     metrics.aggregations,
     metrics.units,
     metrics.windows_outlast_ticks,

@@ -67,6 +67,11 @@ CODES: Mapping[str, str] = {
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
     "P349": "a window shorter than the tick",
+    # What is asked
+    "P361": "a url that cannot be asked",
+    "P362": "a question that cannot be read",
+    "P363": "credentials that are incomplete or in the wrong place",
+    "P364": "the silence of a source that nobody asks",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

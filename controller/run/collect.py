@@ -150,7 +150,10 @@ def _ask(
     try:
         requests = [_request(plan, state, ask, now) for ask in asks]
         found = [_finite(each) for each in sources[name].measure(requests)]
-        return dict(zip(keys, found, strict=True))
+        return {
+            ask.key: _with_variance(each) if ask.metric.proportion else each
+            for ask, each in zip(asks, found, strict=True)
+        }
     except Exception as error:
         log.warning("%s: source %s: %s", state.rollout, name, error, exc_info=True)
         return dict.fromkeys(keys, _error(name, error, sources))
@@ -170,6 +173,14 @@ def _finite(found: Measurement) -> Measurement:
     return found
 
 
+def _with_variance(found: Measurement) -> Measurement:
+    """A share p of observations has the variance p (1 - p) of one of them, whoever counted."""
+    share = found.value
+    if share is None or not found.samples or found.variance is not None or not 0 <= share <= 1:
+        return found
+    return replace(found, mean=share, variance=share * (1 - share))
+
+
 def _request(plan: Plan, state: State, ask: _Ask, now: datetime) -> Request:
     """Raises ValueError where the calendar does not reach."""
     metric = ask.metric
@@ -182,6 +193,8 @@ def _request(plan: Plan, state: State, ask: _Ask, now: datetime) -> Request:
         now,
         metric.capital,
         metric.unit.factor,
+        metric.beside,
+        metric.max_age,
     )
 
 

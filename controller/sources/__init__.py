@@ -3,6 +3,12 @@
 from pathlib import Path
 from typing import assert_never
 
+from controller.policy.models import (
+    HttpSource,
+    OpenMetricsSource,
+    PluginSource,
+    PrometheusSource,
+)
 from controller.policy.models import PushSource as PushModel
 from controller.policy.models import Source as Model
 from controller.policy.models import SqlSource as SqlModel
@@ -13,13 +19,38 @@ from controller.store.base import Store
 def open_source(name: str, model: Model, *, store: Store, base_dir: Path, rollout: str) -> Source:
     """The source that a policy names. `base_dir` is where the policy lies; observations are
     stored under `ROLLOUT/NAME`, so that rollouts never share them. Raises StoreError."""
+    if isinstance(model, PushModel):
+        return _open_push(name, model, store, base_dir, stored_name(rollout, name))
+    return open_asked(name, model, base_dir)
+
+
+def open_asked(
+    name: str,
+    model: SqlModel | PrometheusSource | HttpSource | OpenMetricsSource | PluginSource,
+    base_dir: Path,
+) -> Source:
+    """A source that is asked, and so needs no store."""
     match model:
-        case PushModel():
-            return _open_push(name, model, store, base_dir, stored_name(rollout, name))
         case SqlModel():
             from controller.sources.sql import SqlSource
 
             return SqlSource(name, model, base_dir)
+        case PrometheusSource():
+            from controller.sources import prometheus
+
+            return prometheus.PrometheusSource(name, model, base_dir)
+        case HttpSource():
+            from controller.sources import http
+
+            return http.HttpSource(name, model, base_dir)
+        case OpenMetricsSource():
+            from controller.sources import openmetrics
+
+            return openmetrics.OpenMetricsSource(name, model, base_dir)
+        case PluginSource():
+            from controller.sources import plugin
+
+            return plugin.PluginSource(name, model, base_dir)
         case _:
             assert_never(model)
 

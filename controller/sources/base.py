@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from controller.core.measurement import Measurement
+from controller.core.plan import NOTHING_BESIDE, Beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,10 @@ class Request:
     capital: float | None = None
     factor: float = 1.0
     """Takes one of the metric's declared unit to the base unit."""
+    beside: Beside = NOTHING_BESIDE
+    """What the metric declares beside its query."""
+    max_age: timedelta | None = None
+    """Older than this is late."""
 
 
 class Source(Protocol):

@@ -8,7 +8,7 @@ from controller.policy.calendars import CALENDARS
 from controller.policy.checks.context import Context, action, duration_text, longest_stay
 from controller.policy.expression import references
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import SqlSource
+from controller.policy.models import PushSource
 from controller.policy.places import Where
 
 MOST_REMEMBERED = 1000
@@ -139,11 +139,13 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
     yield ("rollback", "deadline"), policy.rollback.deadline
     yield ("rollback", "lock", "per"), policy.rollback.lock.per
     for name, source in policy.sources.items():
-        if isinstance(source, SqlSource):
+        if not isinstance(source, PushSource):
             yield ("sources", name, "timeout"), source.timeout
     for name, metric in policy.metrics.items():
         if isinstance(metric.window, timedelta):
             yield ("metrics", name, "window"), metric.window
+        if metric.step is not None:
+            yield ("metrics", name, "step"), metric.step
     for number, stage in enumerate(policy.stages):
         if stage.deadline is not None:
             yield ("stages", number, "deadline", "after"), stage.deadline.after
