@@ -56,6 +56,23 @@ schedule:
 sources:
   orders: {type: push, directory: inbox}
   books: {type: sql, database: data/books.duckdb, tables: {fills: fills.parquet}, timeout: 5s}
+  ops:
+    type: prometheus
+    url: "${PROMETHEUS_URL:-http://127.0.0.1:9090}"
+    auth: {env: PROMETHEUS_TOKEN}
+    version_label: version
+    timeout: 10s
+    retries: 2
+    concurrency: 4
+  broker:
+    type: http
+    url: https://broker.example/stats
+    body: '{"algorithm": "$version", "since": "$since"}'
+    headers: {X-Desk: execution}
+    auth: {user: desk, file: secrets/broker}
+  engine: {type: openmetrics, url: "http://127.0.0.1:8000/metrics",
+           auth: {file: secrets/engine, header: X-Api-Key}}
+  venue: {type: plugin, name: desk-venue, options: {depth: 5}}
 
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
@@ -68,6 +85,19 @@ metrics:
       from fills where version = $version and time > $since and time <= $now
     unit: bps
     description: What a fill costs against the middle of the book
+  errors:
+    source: ops
+    query: >-
+      sum(rate(errors_total{version="$version"}[$window]))
+      / sum(rate(requests_total{version="$version"}[$window]))
+    samples: sum(increase(requests_total{version="$version"}[$window]))
+    unit: ratio
+    window: 10m
+    better: lower
+  queue: {source: ops, query: 'depth{version="$version"}', value: max(value), step: 30s}
+  rejected: {source: broker, query: orders.rejected, as_of: orders.time, unit: count}
+  restarts: {source: engine, query: 'restarts_total{version="$version"}', window: 10m}
+  spread: {source: venue, query: spread, unit: bps}
 
 publish:
   share: {type: file, path: live/share.json}

@@ -6,6 +6,7 @@ counted after decompression. Only reads are asked, so a question that met troubl
 Nothing that is said of trouble holds a secret, a header or a path.
 """
 
+import builtins
 import os
 import threading
 from base64 import b64encode
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from socket import SHUT_RDWR, socket
@@ -29,6 +29,7 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
+    ReadTimeoutError,
     SSLError,
     TimeoutError,
 )
@@ -169,6 +170,8 @@ class Web:
                 response.close()
                 raise
             response.release_conn()
+        except (builtins.TimeoutError, ReadTimeoutError):
+            raise self._late() from None
         except (HTTPError, OSError, ValueError) as error:
             if monotonic() >= deadline:
                 raise self._late() from None
@@ -180,7 +183,7 @@ class Web:
         chunks: list[bytes] = []
         size = 0
         connection = response.connection
-        with _cut_at(getattr(connection, "held", None), deadline - monotonic()):
+        with _cut_after(getattr(connection, "held", None), deadline - monotonic()):
             for chunk in response.stream(_CHUNK):
                 chunks.append(chunk)
                 size += len(chunk)
@@ -298,7 +301,7 @@ def _trouble(error: Exception) -> _Trouble:
             reason = getattr(error.args[0] if error.args else None, "verify_message", "")
             return _Trouble(f"TLS failed: {reason or 'no agreement'}", passing=False)
         case TimeoutError():
-            return _Trouble("no answer in time", passing=True)
+            return _Trouble("no connection in time", passing=True)
         case DecodeError():
             return _Trouble("the answer's compression is broken", passing=True)
         case ProtocolError():
@@ -320,8 +323,7 @@ class _Held(HTTPConnection):
     def getresponse(self) -> Any:
         """See the library: the whole head must arrive within the timeout, not each byte of it."""
         self.held = self.sock
-        left = self.timeout if isinstance(self.timeout, int | float) else 0.0
-        with _cut_at(self.held, left):
+        with _cut_after(self.held, self.timeout):
             return super().getresponse()
 
 
@@ -333,8 +335,7 @@ class _HeldTls(HTTPSConnection):
     def getresponse(self) -> Any:
         """See `_Held`."""
         self.held = self.sock
-        left = self.timeout if isinstance(self.timeout, int | float) else 0.0
-        with _cut_at(self.held, left):
+        with _cut_after(self.held, self.timeout):
             return super().getresponse()
 
 
@@ -347,21 +348,26 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
 
 
 @contextmanager
-def _cut_at(held: socket | None, seconds: float) -> Iterator[None]:
-    """A socket's timeout is for each read; this is for all of them together."""
-    if held is None:
+def _cut_after(held: socket | None, seconds: object) -> Iterator[None]:
+    """A socket's timeout is for each read; this is for all of them together. What a cut left
+    behind may look whole, so it raises TimeoutError (the built-in one, as a socket does)."""
+    if held is None or not isinstance(seconds, int | float):
         yield
         return
-    timer = threading.Timer(max(0.0, seconds), partial(_cut, held))
+    cut = threading.Event()
+    timer = threading.Timer(max(0.0, seconds), _cut, (held, cut))
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+    if cut.is_set():
+        raise builtins.TimeoutError
 
 
-def _cut(held: socket) -> None:
+def _cut(held: socket, cut: threading.Event) -> None:
+    cut.set()
     try:
         socket.shutdown(held, SHUT_RDWR)
     except OSError:
