@@ -5,9 +5,10 @@ A source that fails is an error of its own measurements and of nothing else (rul
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from dataclasses import replace as replace_in
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Protocol, runtime_checkable
@@ -76,11 +77,16 @@ def collect(
     sources: Mapping[str, Source],
     now: datetime,
     pool: Executor | None = None,
+    *,
+    among: Container[str] | None = None,
 ) -> dict[str, Measurement]:
     """Every reference of `plan` at `now`, by key. `sources` by name. With a `pool` the sources
-    are asked at the same time; never call it from a thread of that pool. Does not raise for
-    what a source or the calendar does: that is a measurement with status `error`."""
+    are asked at the same time; never call it from a thread of that pool. With `among` only those
+    sources are asked, and of the others nothing is said. Does not raise for what a source or the
+    calendar does: that is a measurement with status `error`."""
     layout = _layouts.get(plan.digest) or _prepare(plan)
+    if among is not None:
+        layout = _only(layout, among)
     step = plan.step(state.name)
     frozen = step is not None and step.frozen_baseline
     groups = layout.live if frozen else layout.asks
@@ -109,6 +115,16 @@ def _prepare(plan: Plan) -> _Layout:
         _layouts.clear()
     layout = _layouts[plan.digest] = _layout(plan)
     return layout
+
+
+def _only(layout: _Layout, among: Container[str]) -> _Layout:
+    return replace_in(
+        layout,
+        asks=tuple((name, asks) for name, asks in layout.asks if name in among),
+        live=tuple((name, asks) for name, asks in layout.live if name in among),
+        silent=tuple((key, name) for key, name in layout.silent if name in among),
+        compared=tuple(metric for metric in layout.compared if metric.source in among),
+    )
 
 
 def _layout(plan: Plan) -> _Layout:
