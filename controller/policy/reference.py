@@ -286,13 +286,16 @@ def _tables() -> Iterator[str]:
     rows = "\n".join(f"| `{name}` | {words} |" for name, words in AGGREGATIONS.items())
     yield f"""## Aggregations
 
-The `value` of a metric of a push source: `NAME(FIELD)`.
+The `value` of a metric of a push source: `NAME(FIELD)`. Of a prometheus or openmetrics source,
+beside `query`: the field is `value`, that of each point.
 
 | name | gives |
 |---|---|
 {rows}
 
-`mean`, `ratio` and `quantile` want {DEFAULT_SAMPLES} observations unless `min_samples` says else.
+`mean`, `ratio` and `quantile` want {DEFAULT_SAMPLES} observations unless `min_samples` says else; \
+so does a
+query that tells its samples. What a source's answers mean is in [sources.md](sources.md).
 """
     codes = "\n".join(f"| {code} | {words} |" for code, words in CODES.items())
     yield f"""## Findings
