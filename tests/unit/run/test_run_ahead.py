@@ -14,6 +14,7 @@ from support.web import Asked, serving
 from controller.core.event import Command
 from controller.core.measurement import Measurement
 from controller.core.state import State
+from controller.run.ahead import Ahead
 from controller.run.alarms import Alarms
 from controller.run.commands import register
 from controller.run.connections import Opened
@@ -108,6 +109,24 @@ def test_an_answer_that_never_came_is_no_decision_and_late_when_it_comes(floor: 
     floor.late.let.set()
     floor.until_decided(1)
     assert floor.shop.controller.totals.late == late + 1
+
+
+def test_what_was_measured_for_an_older_state_is_not_given_for_a_newer_one() -> None:
+    ahead, let = Ahead(1, timedelta(minutes=1)), threading.Event()
+
+    def late() -> dict[str, Measurement]:
+        let.wait(60)
+        return {"old": Measurement()}
+
+    before, after = State("web", "p", seq=1), State("web", "p", seq=2)
+    ahead.ask(before, late)
+    ahead.ask(after, lambda: {"new": Measurement()})
+    let.set()
+    assert ahead.answers([after]) == {}
+    ahead.ask(after, lambda: {"new": Measurement()})
+    (answer,) = ahead.answers([after]).values()
+    assert answer.result() == {"new": Measurement()}
+    ahead.close()
 
 
 MIXED = POLICY.replace(
