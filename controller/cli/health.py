@@ -160,20 +160,12 @@ def _policies(settings: "Settings") -> Iterator[Found]:
 
 
 def _sources(policy: Any, path: Path) -> Iterator[Found]:
-    from controller.policy.models import SqlSource as SqlModel
-    from controller.sources.base import SourceError
-    from controller.sources.sql import SqlSource
+    from controller.policy.models import PushSource
 
     for name, model in policy.sources.items():
         what = f"source {name}"
-        if isinstance(model, SqlModel):
-            source = SqlSource(name, model, path.parent)
-            try:
-                yield Found(what, "ok", source.check())
-            except SourceError as error:
-                yield Found(what, "warn", str(error), "the rollout would see no data")
-            finally:
-                source.close()
+        if not isinstance(model, PushSource):
+            yield _asked(what, name, model, path)
         elif model.directory is None:
             yield Found(what, "ok", "observations come in over HTTP, or by call")
         elif (place := path.parent / model.directory).is_dir():
@@ -181,6 +173,23 @@ def _sources(policy: Any, path: Path) -> Iterator[Found]:
         else:
             yield Found(what, "warn", f"there is no directory {place}",
                         "make it, and drop *.jsonl files into it")  # fmt: skip
+
+
+def _asked(what: str, name: str, model: Any, path: Path) -> Found:
+    """A source asked once."""
+    from controller.sources import open_asked
+    from controller.sources.base import SourceError
+
+    try:
+        source = open_asked(name, model, path.parent)
+    except SourceError as error:
+        return Found(what, "warn", str(error), "its metrics would all be errors")
+    try:
+        return Found(what, "ok", source.check())
+    except SourceError as error:
+        return Found(what, "warn", str(error), "the rollout would see no data")
+    finally:
+        source.close()
 
 
 def _targets(policy: Any, path: Path, state_dir: Path) -> Iterator[Found]:

@@ -14,6 +14,7 @@ from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE, ESTIMAT
 from controller.core.plan import (
     HOLD,
     ApprovalPlan,
+    Beside,
     Check,
     Clear,
     Confirm,
@@ -29,7 +30,7 @@ from controller.core.plan import (
 )
 from controller.core.rules import RuleCompiler
 from controller.core.share import NONE, WHOLE, Share, from_percent, percent_text
-from controller.policy.aggregation import default_min_samples, is_statistical
+from controller.policy.aggregation import is_statistical
 from controller.policy.checks.context import reads_dry_run, unmeasured
 from controller.policy.expression import (
     ABOUT_CANDIDATE,
@@ -46,12 +47,14 @@ from controller.policy.models import (
     Metric,
     Policy,
     Rollback,
+    Source,
     Stage,
     Trigger,
     Unknown,
 )
 from controller.policy.models import Check as CheckModel
-from controller.policy.units import metric_unit
+from controller.policy.sampling import counted, default_min_samples
+from controller.policy.units import RATIO, metric_unit
 
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
@@ -71,7 +74,10 @@ def compile_plan(
     calendar: Calendar,
 ) -> Plan:
     """`gates` by stage name and `guards` by trigger name are the parsed conditions."""
-    metrics = {name: _metric(name, metric) for name, metric in policy.metrics.items()}
+    metrics = {
+        name: _metric(name, metric, policy.sources.get(metric.source))
+        for name, metric in policy.metrics.items()
+    }
     level = _trigger_level(policy, gates, guards)
     steps = tuple(_steps(policy, gates, metrics, level))
     unsampled = _without_samples(metrics, policy.metrics)
@@ -291,20 +297,32 @@ def _confirm(text: str | None) -> Confirm:
     return Confirm(count, count if words[1:] == ["in", "a", "row"] else 0)
 
 
-def _metric(name: str, metric: Metric) -> MetricPlan:
+def _metric(name: str, metric: Metric, source: Source | None) -> MetricPlan:
     samples = metric.min_samples
     return MetricPlan(
         name=name,
         source=metric.source,
-        expression=metric.value or metric.query or "",
+        expression=metric.query or metric.value or "",
         window=metric.window,
         max_age=metric.max_age or _max_age(metric),
-        min_samples=default_min_samples(metric) if samples is None else samples,
+        min_samples=default_min_samples(metric, source) if samples is None else samples,
         lower_is_better=metric.better == "lower",
         unit=metric_unit(metric),
         capital=metric.capital,
         dependence=metric.dependence or "hac",
         column=metric.column or "value",
+        beside=Beside(
+            value=None if metric.query is None else metric.value,
+            step=metric.step,
+            samples=metric.samples,
+            as_of=metric.as_of,
+        ),
+        proportion=(
+            metric.query is not None
+            and metric.value is None
+            and metric.unit == RATIO
+            and counted(metric, source) == "observations"
+        ),
     )
 
 

@@ -30,9 +30,24 @@ Evaluate = Callable[[Measurements, datetime], Judgement]
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a metric says beside its query: the aggregation of the points of a window (`value`)
+    and the `step` between them; the questions that tell `samples` and `as_of`."""
+
+    value: str | None = None
+    step: timedelta | None = None
+    samples: str | None = None
+    as_of: str | None = None
+
+
+NOTHING_BESIDE = Beside()
+
+
+@dataclass(frozen=True, slots=True)
 class MetricPlan:
     """One metric. `window` of a duration, or since the start of the session, stage, rollout.
-    With nothing newer than `max_age` it says nothing."""
+    With nothing newer than `max_age` it says nothing. `proportion`: a query that gives a share of
+    its samples."""
 
     name: str
     source: str
@@ -46,6 +61,8 @@ class MetricPlan:
     dependence: timedelta | Literal["hac", "independent"] = "hac"
     column: str = "value"
     """Of a query: the column that holds the number."""
+    beside: Beside = NOTHING_BESIDE
+    proportion: bool = False
 
 
 @dataclass(frozen=True, slots=True)

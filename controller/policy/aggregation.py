@@ -73,14 +73,6 @@ def parse_aggregation(text: str) -> Aggregation:
     return Aggregation(name, field or None)
 
 
-def default_min_samples(metric: Metric) -> int:
-    """`min_samples` of a metric that declares none: 30 for queries and for statistical
-    aggregations, 0 for the rest. Raises AggregationError."""
-    if metric.value is None or parse_aggregation(metric.value).name in STATISTICAL:
-        return DEFAULT_SAMPLES
-    return 0
-
-
 def is_statistical(metric: Metric) -> bool:
     """Whether it says little about few observations. Of a query nobody knows: it is taken for
     the plain number that it gives. Raises AggregationError."""

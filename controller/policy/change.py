@@ -68,7 +68,7 @@ def classify(old: Policy, new: Policy) -> Edit:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     names = names_of(new)
     handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
-               "routing", "false_alarm", "traffic"}  # fmt: skip
+               "sources", "routing", "false_alarm", "traffic"}  # fmt: skip
     for name in ("description", "owner", "traffic"):
         yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
     yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
@@ -77,7 +77,8 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _stages(old.stages, new.stages, names)
     yield from _triggers(old.triggers, new.triggers, names)
     yield from _rollback(old.rollback, new.rollback)
-    yield from _publishers(old, new)
+    yield from _named("publish", old.publish, new.publish)
+    yield from _named("sources", old.sources, new.sources)
     yield from _routing(old.routing, new.routing)
     for field in fields(Policy):
         if field.name not in handled:
@@ -97,12 +98,14 @@ def _text(value: object) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _publishers(old: Policy, new: Policy) -> Iterator[Change]:
-    """None is safe: a new one holds no share until it is told one, one that is gone keeps its."""
-    for name in sorted({*old.publish, *new.publish}):
-        if old.publish.get(name) != new.publish.get(name):
-            word = "changed" if name in old.publish else "new"
-            yield Change(f"publish.{name}", word if name in new.publish else "gone", safe=False)
+def _named(path: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Change]:
+    """Publishers and sources; what they are may hold a secret, and is not told. None is safe: a
+    new publisher holds no share until it is told one, one that is gone keeps its; another source
+    may say anything."""
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            word = "changed" if name in old else "new"
+            yield Change(f"{path}.{name}", word if name in new else "gone", safe=False)
 
 
 def _routing(old: Routing, new: Routing) -> Iterator[Change]:

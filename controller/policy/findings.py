@@ -68,14 +68,20 @@ CODES: Mapping[str, str] = {
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
     "P349": "a window shorter than the tick",
+    # Databases
+    "P358": "a database that cannot be asked as it is written",
     # Counting
     "P361": "a `clear` that does not fit its `when`",
     "P362": "a gate that no measurement would pass",
     "P363": "a gate that is on a dry run",
+    # Sources that are asked
+    "P371": "a url that cannot be asked",
+    "P372": "a question that cannot be read",
+    "P373": "credentials that are incomplete or in the wrong place",
+    "P374": "the silence of a source that nobody asks",
     # Routing
     "P381": "a key that is pinned to both versions",
     "P382": "a share that is too old before it can be renewed",
-    "P358": "a database that cannot be asked as it is written",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

@@ -95,10 +95,12 @@ def load_text(
     loaded = _broken(path, text, *findings)
     if policy is None or findings:
         return loaded
-    return _judge(loaded, policy, root)
+    return _judge(loaded, policy, root, None if keep_unset else environ)
 
 
-def _judge(loaded: LoadedPolicy, policy: Policy, root: Node) -> LoadedPolicy:
+def _judge(
+    loaded: LoadedPolicy, policy: Policy, root: Node, environ: Mapping[str, str] | None
+) -> LoadedPolicy:
     """The conditions parsed, and everything checked that needs the whole policy."""
     names, places = names_of(policy), Places(loaded.path, loaded.text, root)
     reader = _ConditionReader(names, places)
@@ -109,7 +111,7 @@ def _judge(loaded: LoadedPolicy, policy: Policy, root: Node) -> LoadedPolicy:
         reader.guard(("triggers", number), trigger)
         for number, trigger in enumerate(policy.triggers)
     ]
-    found = check_policy(Context(policy, gates, guards, names, places))
+    found = check_policy(Context(policy, gates, guards, names, places, environ))
     return replace(
         loaded,
         policy=policy,

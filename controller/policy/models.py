@@ -173,6 +173,9 @@ Column = Annotated[
         extra={"kind": "a column: small letters, digits and _"},
     ),
 ]
+Url = Annotated[str, Meta(min_length=1, max_length=2000, examples=["http://127.0.0.1:9090"])]
+Header = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9-]+$")]
+Label = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
 UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
 Capital = Annotated[float, Meta(gt=0)]
@@ -188,6 +191,13 @@ PinnedTexts = Annotated[
     tuple[Text, ...], Meta(min_length=1, max_length=5000, extra={"kind": "a list of texts"})
 ]
 Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
+OptionText = Annotated[
+    str,
+    Meta(
+        extra={"read": lambda text: text, "kind": "a text, a number, true or false"},
+        extra_json_schema={"type": ["string", "number", "boolean"]},
+    ),
+]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
 ConfirmText = Annotated[
     str,
@@ -290,7 +300,98 @@ class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
         return self.database is not None and self.database.startswith(SERVERS)
 
 
-Source = PushSource | SqlSource
+class Auth(Model, frozen=True, kw_only=True):
+    """A secret for a source, read at each look from `env` or `file`: a bearer token, with `user`
+    a password, with `header` the whole value of that header."""
+
+    env: Annotated[Text | None, Meta(description="Environment variable that holds the secret")] = (
+        None
+    )
+    file: Annotated[
+        Path | None, Meta(description="File that holds the secret, beside the policy")
+    ] = None
+    user: Annotated[
+        Text | None, Meta(description="Name of the user; the secret is the password")
+    ] = None
+    header: Annotated[
+        Header | None, Meta(description="Header that takes the secret as it is, such as X-Api-Key")
+    ] = None
+
+
+class WebSource(Model, frozen=True, kw_only=True):
+    """What all sources that are asked over HTTP have in common."""
+
+    url: Annotated[Url, Meta(description="Where it is; http or https, without user and password")]
+    headers: Annotated[
+        dict[Header, Text], Meta(description="Headers to send with every question")
+    ] = {}
+    auth: Annotated[Auth | None, Meta(description="How the source knows who asks")] = None
+    timeout: Annotated[
+        Duration,
+        Meta(
+            description="How long one look may take, all its questions and retries included; what "
+            "has no answer by then is an error"
+        ),
+    ] = timedelta(seconds=10)
+    retries: Annotated[
+        int,
+        Meta(ge=0, le=10, description="How often a question that met trouble is asked again"),
+    ] = 2
+    concurrency: Annotated[
+        int, Meta(ge=1, le=32, description="Questions asked at the same time")
+    ] = 4
+
+
+class PrometheusSource(WebSource, frozen=True, kw_only=True, tag_field="type", tag="prometheus"):
+    """Metrics are queries in PromQL, asked of a Prometheus or what speaks like one."""
+
+    type: ClassVar[Literal["prometheus"]] = "prometheus"
+
+    version_label: Annotated[
+        Label,
+        Meta(
+            description="Label that holds the version in the answer to a query without $version, "
+            "which then serves both versions"
+        ),
+    ] = "version"
+
+
+class HttpSource(WebSource, frozen=True, kw_only=True, tag_field="type", tag="http"):
+    """Metrics are parts of a JSON document. $version, $window, $since and $now in `url` and `body`
+    are filled in."""
+
+    type: ClassVar[Literal["http"]] = "http"
+
+    body: Annotated[
+        Query | None,
+        Meta(description="JSON to send by POST; without it the document is got by GET"),
+    ] = None
+
+
+class OpenMetricsSource(WebSource, frozen=True, kw_only=True, tag_field="type", tag="openmetrics"):
+    """Metrics are series of a page of metrics, read at each look: the text format of Prometheus,
+    or OpenMetrics. $version in `url` is filled in; where it stands, each version has its page."""
+
+    type: ClassVar[Literal["openmetrics"]] = "openmetrics"
+
+
+class PluginSource(Model, frozen=True, kw_only=True, tag_field="type", tag="plugin"):
+    """Metrics are measured by an installed package, found by its entry point in the group
+    `rollout.sources`."""
+
+    type: ClassVar[Literal["plugin"]] = "plugin"
+
+    name: Annotated[Text, Meta(description="Name of the entry point")]
+    options: Annotated[
+        dict[Name, OptionText],
+        Meta(description="What the plugin is given; each value arrives as text"),
+    ] = {}
+    timeout: Annotated[
+        Duration, Meta(description="How long one look may take before it counts as an error")
+    ] = timedelta(seconds=10)
+
+
+Source = PushSource | SqlSource | PrometheusSource | HttpSource | OpenMetricsSource | PluginSource
 
 
 class Metric(Model, frozen=True, kw_only=True):
@@ -300,7 +401,8 @@ class Metric(Model, frozen=True, kw_only=True):
     value: Annotated[
         AggregationText | None,
         Meta(
-            description="Of a push source: an aggregation of a field, such as mean(correct)",
+            description="Of a push source: an aggregation of a field, such as mean(correct). Of a "
+            "prometheus or openmetrics source: one of the points in the window, such as max(value)",
         ),
     ] = None
     query: Annotated[
@@ -309,7 +411,9 @@ class Metric(Model, frozen=True, kw_only=True):
             description="Of a sql source: a query that gives `value` and, if it knows them, "
             "`samples`, `variance` and `as_of`; $version, $since and $now are bound. One that "
             "gives a row for each `version` answers for both at once, and for every metric of "
-            "the same query",
+            "the same query. Of a prometheus source: PromQL, with $version, $window, $since and "
+            "$now. Of an http source: JMESPath, with $version. Of an openmetrics source: a "
+            "selector, with $version. Of a plugin: what it understands",
         ),
     ] = None
     column: Annotated[
@@ -317,6 +421,28 @@ class Metric(Model, frozen=True, kw_only=True):
         Meta(
             description="Of a sql source: the column that holds the number, if it is not `value`; "
             "its variance is then COLUMN_variance",
+        ),
+    ] = None
+    samples: Annotated[
+        Query | None,
+        Meta(
+            description="How many observations are behind the number, asked like `query`; of "
+            "prometheus and http sources, which otherwise cannot tell",
+        ),
+    ] = None
+    as_of: Annotated[
+        Query | None,
+        Meta(
+            description="When the newest observation was made, asked like `query`: seconds since "
+            "1970, or a time with its zone; of prometheus and http sources. By default the moment "
+            "of the answer",
+        ),
+    ] = None
+    step: Annotated[
+        Duration | None,
+        Meta(
+            description="Of a prometheus source, with `value`: from point to point in the window. "
+            "By default 15s, or a thousandth of the window if that is longer",
         ),
     ] = None
     window: Annotated[

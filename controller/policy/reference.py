@@ -57,6 +57,23 @@ schedule:
 sources:
   orders: {type: push, directory: inbox}
   books: {type: sql, database: data/books.duckdb, tables: {fills: fills.parquet}, timeout: 5s}
+  ops:
+    type: prometheus
+    url: "${PROMETHEUS_URL:-http://127.0.0.1:9090}"
+    auth: {env: PROMETHEUS_TOKEN}
+    version_label: version
+    timeout: 10s
+    retries: 2
+    concurrency: 4
+  broker:
+    type: http
+    url: https://broker.example/stats
+    body: '{"algorithm": "$version", "since": "$since"}'
+    headers: {X-Desk: execution}
+    auth: {user: desk, file: secrets/broker}
+  engine: {type: openmetrics, url: "http://127.0.0.1:8000/metrics",
+           auth: {file: secrets/engine, header: X-Api-Key}}
+  venue: {type: plugin, name: desk-venue, options: {depth: 5}}
 
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
@@ -73,6 +90,19 @@ metrics:
     dry_run: true
     description: What a fill costs against the middle of the book
   worst_slippage: {source: books, query: *fills, column: worst, unit: bps}
+  errors:
+    source: ops
+    query: >-
+      sum(rate(errors_total{version="$version"}[$window]))
+      / sum(rate(requests_total{version="$version"}[$window]))
+    samples: sum(increase(requests_total{version="$version"}[$window]))
+    unit: ratio
+    window: 10m
+    better: lower
+  queue: {source: ops, query: 'depth{version="$version"}', value: max(value), step: 30s}
+  rejected: {source: broker, query: orders.rejected, as_of: orders.time, unit: count}
+  restarts: {source: engine, query: 'restarts_total{version="$version"}', window: 10m}
+  spread: {source: venue, query: spread, unit: bps}
 
 publish:
   share: {type: file, path: live/share.json}
@@ -336,13 +366,16 @@ def _tables() -> Iterator[str]:
     rows = "\n".join(f"| `{name}` | {words} |" for name, words in AGGREGATIONS.items())
     yield f"""## Aggregations
 
-The `value` of a metric of a push source: `NAME(FIELD)`.
+The `value` of a metric of a push source: `NAME(FIELD)`. Of a prometheus or openmetrics source,
+beside `query`: the field is `value`, that of each point.
 
 | name | gives |
 |---|---|
 {rows}
 
-`mean`, `ratio` and `quantile` want {DEFAULT_SAMPLES} observations unless `min_samples` says else.
+`mean`, `ratio` and `quantile` want {DEFAULT_SAMPLES} observations unless `min_samples` says else; \
+so does a
+query that tells its samples. What a source's answers mean is in [sources.md](sources.md).
 """
     codes = "\n".join(f"| {code} | {words} |" for code, words in CODES.items())
     yield f"""## Findings

@@ -15,7 +15,7 @@ def request(
     """One measurement wanted."""
     return Request(
         subject, metric.name, version, metric.expression, since, now, metric.capital,
-        metric.unit.factor, metric.column,
+        metric.unit.factor, metric.column, metric.beside, metric.max_age,
     )  # fmt: skip
 
 

@@ -5,9 +5,10 @@ A source that fails is an error of its own measurements and of nothing else (rul
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from dataclasses import replace as replace_in
 from datetime import datetime
 from math import isfinite
 
@@ -17,7 +18,7 @@ from controller.core.measurement import BASELINE, CANDIDATE, Measurement
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
 from controller.run.asking import request, source_error, window_start
-from controller.run.comparing import Moment, comparisons_of
+from controller.run.comparing import Moment, comparisons_of, source_of
 from controller.sources.base import Source
 
 log = logging.getLogger(__name__)
@@ -61,11 +62,16 @@ def collect(
     sources: Mapping[str, Source],
     now: datetime,
     pool: Executor | None = None,
+    *,
+    among: Container[str] | None = None,
 ) -> dict[str, Measurement]:
     """Every reference of `plan` at `now`, by key. `sources` by name. With a `pool` the sources
-    are asked at the same time; never call it from a thread of that pool. Does not raise for
-    what a source or the calendar does: that is a measurement with status `error`."""
+    are asked at the same time; never call it from a thread of that pool. With `among` only those
+    sources are asked, and of the others nothing is said. Does not raise for what a source or the
+    calendar does: that is a measurement with status `error`."""
     layout = _layouts.get(plan.digest) or _prepare(plan)
+    if among is not None:
+        layout = _only(plan, layout, among)
     step = plan.step(state.name)
     frozen = step is not None and step.frozen_baseline
     groups = layout.live if frozen else layout.asks
@@ -93,6 +99,16 @@ def _prepare(plan: Plan) -> _Layout:
         _layouts.clear()
     layout = _layouts[plan.digest] = _layout(plan)
     return layout
+
+
+def _only(plan: Plan, layout: _Layout, among: Container[str]) -> _Layout:
+    return replace_in(
+        layout,
+        asks=tuple((name, asks) for name, asks in layout.asks if name in among),
+        live=tuple((name, asks) for name, asks in layout.live if name in among),
+        silent=tuple((key, name) for key, name in layout.silent if name in among),
+        comparisons=tuple(key for key in layout.comparisons if source_of(plan, key) in among),
+    )
 
 
 def _layout(plan: Plan) -> _Layout:
@@ -141,7 +157,10 @@ def _ask(
             for ask in asks
         ]
         found = [_finite(each) for each in sources[name].measure(requests)]
-        return dict(zip(keys, found, strict=True))
+        return {
+            ask.key: _with_variance(each) if ask.metric.proportion else each
+            for ask, each in zip(asks, found, strict=True)
+        }
     except Exception as error:
         log.warning("%s: source %s: %s", state.rollout, name, error, exc_info=True)
         return dict.fromkeys(keys, source_error(name, error, sources))
@@ -159,6 +178,14 @@ def _finite(found: Measurement) -> Measurement:
     if any(moment is not None and not isfinite(moment) for moment in moments):
         return replace(found, mean=None, variance=None)
     return found
+
+
+def _with_variance(found: Measurement) -> Measurement:
+    """A share p of observations has the variance p (1 - p) of one of them, whoever counted."""
+    share = found.value
+    if share is None or not found.samples or found.variance is not None or not 0 <= share <= 1:
+        return found
+    return replace(found, mean=share, variance=share * (1 - share))
 
 
 def from_before(found: Measurement | None) -> Measurement:

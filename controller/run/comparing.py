@@ -37,6 +37,12 @@ def comparisons_of(plan: Plan) -> tuple[str, ...]:
     return tuple(key for key in plan.references if key.partition(".")[0] in COMPARISONS)
 
 
+def source_of(plan: Plan, key: str) -> str:
+    """The source that a comparison asks."""
+    subject, _, name = key.partition(".")
+    return name if subject == SPLIT else plan.metrics[name].source
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One look: everything that a comparison needs to know. `found` is what was measured."""
@@ -51,7 +57,7 @@ class Moment:
         """The comparison of a reference; and, where its baseline is about to lose its traffic, the
         baseline with what is kept of it. Does not raise for what a source does."""
         subject, _, name = key.partition(".")
-        source = name if subject == SPLIT else self.plan.metrics[name].source
+        source = source_of(self.plan, key)
         try:
             if subject == SPLIT:
                 return {key: self._split(name)}

@@ -13,10 +13,10 @@ Nothing here knows the time: it is an argument of every call.
 import gc
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from threading import Lock
 from typing import Protocol
@@ -32,13 +32,15 @@ from controller.core.measurement import Measurement, Outcome
 from controller.core.plan import Plan, Step, TriggerPlan
 from controller.core.state import State
 from controller.effects.base import Target
+from controller.run.ahead import Ahead, Answer
 from controller.run.alarms import Alarms
 from controller.run.collect import collect
 from controller.run.dispatch import Dispatcher
 from controller.run.plans import Plans
 from controller.run.presence import Doing, Refusals, controllers, note
 from controller.run.unit import handle
-from controller.sources.base import Absent, Source
+from controller.sources.base import Source
+from controller.sources.push import PushSource
 from controller.store.base import Commit, Rollout, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -48,9 +50,7 @@ RETRY_BROKEN = timedelta(seconds=15)
 BEAT_EVERY = timedelta(seconds=5)
 """While nothing is due, heartbeats are written at most this often."""
 
-NOT_ASKED = Absent("not asked between two looks")
-
-Look = tuple[Rollout, Future[dict[str, Measurement]] | None]
+Look = tuple[Rollout, Answer | None]
 """A rollout that is due, and its measurements where they were asked for ahead."""
 
 
@@ -104,7 +104,8 @@ class Totals:
 @dataclass(slots=True)
 class TickReport:
     """One round. `missed` counts looks, the others rollouts. `refused`: somebody else was faster,
-    looked at again in the next round. `failed` says why, by rollout."""
+    looked at again in the next round. `waiting`: their sources have not answered yet. `failed`
+    says why, by rollout."""
 
     at: datetime
     due: int = 0
@@ -113,6 +114,7 @@ class TickReport:
     refused: int = 0
     late: int = 0
     missed: int = 0
+    waiting: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     delivered: int = 0
     undelivered: int = 0
@@ -133,9 +135,11 @@ class Controller:
         lease: timedelta = timedelta(seconds=15),
         late_after: timedelta = timedelta(seconds=2),
         workers: int = 1,
+        patience: timedelta = timedelta(seconds=1),
     ) -> None:
         """`workers`: how many slow sources are asked, and targets written to, at the same time;
-        with 1 everything happens in the caller's thread, in order."""
+        with 1 everything happens in the caller's thread, in order. `patience`: how long a round
+        waits for slow sources; a later answer is decided on in the round after it."""
         self.totals = Totals()
         self.owner = owner
         self.dispatcher = Dispatcher(
@@ -148,7 +152,7 @@ class Controller:
         self._alarms = alarms
         self._lease = lease
         self._late_after = late_after
-        self._pool = ThreadPoolExecutor(workers, "sources") if workers > 1 else None
+        self._ahead = Ahead(workers, patience) if workers > 1 else None
         self._one_round = Lock()
         self._retry_at: dict[str, datetime] = {}
         self._last_beat: datetime | None = None
@@ -178,10 +182,12 @@ class Controller:
             self._carry_out(now, report)
             heard = self._connections.poll(now)
             rows = self._due(now, report)
+            looked_at: set[str] = set()
             for looks in self._looks(rows, now):
                 self._decide_all(looks, now, report)
                 self._carry_out(now, report)
-            looked_at = {row.state.rollout for row in rows}
+                looked_at.update(row.state.rollout for row, _ in looks)
+            report.waiting = len(rows) - len(looked_at)
             for rollout, source in heard:
                 if rollout in looked_at:
                     continue
@@ -216,8 +222,8 @@ class Controller:
     def close(self) -> None:
         """Wait for what is under way."""
         self.dispatcher.close()
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._ahead is not None:
+            self._ahead.close()
 
     def _due(self, now: datetime, report: TickReport) -> list[Rollout]:
         rows = self._store.claim_due(now, self.owner, self._lease)
@@ -230,17 +236,23 @@ class Controller:
         """Whether a broken rollout is left alone for the moment."""
         return now < self._retry_at.get(rollout, now)
 
-    def _looks(self, rows: Iterable[Rollout], now: datetime) -> Iterable[list[Look]]:
+    def _looks(self, rows: Iterable[Rollout], now: datetime) -> Iterator[list[Look]]:
         """Rollouts with quick sources first; those with slow ones are asked meanwhile, so that
         nobody's hard limit waits for another's database."""
         quick: list[Look] = []
-        slow: list[Look] = []
+        slow: list[Rollout] = []
         for row in rows:
-            if self._pool is not None and self._is_slow(row.state, now):
-                slow.append((row, self._pool.submit(self._plan_and_measure, row.state, now)))
+            if self._ahead is not None and self._is_slow(row.state, now):
+                self._ahead.ask(row.state, partial(self._plan_and_measure, row.state, now))
+                slow.append(row)
             else:
                 quick.append((row, None))
-        return (quick, slow) if slow else (quick,)
+        yield quick
+        if self._ahead is not None and slow:
+            answers = self._ahead.answers(row.state for row in slow)
+            yield [
+                (row, answers[row.state.rollout]) for row in slow if row.state.rollout in answers
+            ]
 
     def _is_slow(self, state: State, now: datetime) -> bool:
         try:
@@ -250,18 +262,19 @@ class Controller:
             return False
 
     def _measure(
-        self, plan: Plan, state: State, now: datetime, only: str | None = None
+        self, plan: Plan, state: State, now: datetime, needed: Sequence[TriggerPlan] | None = None
     ) -> dict[str, Measurement]:
-        """What the plan reads, of all its sources or of one. Sources that cannot even be opened
-        are errors of the source, not of the rollout: it is decided on all the same."""
+        """What the plan reads; with `needed`, what these read and what is at hand. Sources that
+        cannot even be opened are errors of the source, not of the rollout: it is decided on all
+        the same."""
         try:
             sources = self._connections.sources(state, now)
-            if only is not None:
-                sources = dict.fromkeys(sources, NOT_ASKED) | {only: sources[only]}
         except Exception as error:
             log.warning("%s: sources not opened: %s", state.rollout, error, exc_info=True)
             broken = Measurement(status="error", detail=f"{type(error).__name__}: {error}")
             return dict.fromkeys(plan.references, broken)
+        if needed is not None:
+            return collect(plan, state, sources, now, among=at_hand(plan, sources, needed))
         return collect(plan, state, sources, now)
 
     def _plan_and_measure(self, state: State, now: datetime) -> dict[str, Measurement]:
@@ -362,12 +375,9 @@ class Controller:
         ]
         if not guards:
             return None
-        # What came in is seen without asking a database for each of them.
-        alone = source if all(reads_only(plan, guard, source) for guard in guards) else None
-        look = self._measure(plan, state, now, alone)
-        if all(guard.evaluate(look, now)[0] is not Outcome.PASS for guard in guards):
+        measurements = self._measure(plan, state, now, guards)
+        if all(guard.evaluate(measurements, now)[0] is not Outcome.PASS for guard in guards):
             return None
-        measurements = look if alone is None else self._measure(plan, state, now)
         event = Tick(measurements, scheduled=False)
         decision = handle(self._store, self._plans.plan, state.rollout, event, now)
         self.dispatcher.dispatch(now, state.rollout)
@@ -423,13 +433,15 @@ def hard_limits(plan: Plan, step: Step, source: str) -> list[TriggerPlan]:
     ]
 
 
-def reads_only(plan: Plan, guard: TriggerPlan, source: str) -> bool:
-    """Whether nothing but `source` is needed to judge `guard`."""
-    names = (key.partition(".") for key in guard.references)
-    return all(
-        subject == source or (name in plan.metrics and plan.metrics[name].source == source)
-        for subject, _, name in names
-    )
+def at_hand(
+    plan: Plan, sources: Mapping[str, Source], needed: Sequence[TriggerPlan]
+) -> frozenset[str]:
+    """Sources to ask between ticks: those that say at once, and those that the limits read. No
+    hard limit waits for another's network."""
+    read = {key.partition(".") for trigger in needed for key in trigger.references}
+    names = {plan.metrics[name].source for _, _, name in read if name in plan.metrics}
+    names.update(name for name, source in sources.items() if isinstance(source, PushSource))
+    return frozenset(names)
 
 
 @contextmanager

@@ -4,6 +4,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import assert_never
 
+from controller.policy.models import (
+    HttpSource,
+    OpenMetricsSource,
+    PluginSource,
+    PrometheusSource,
+)
 from controller.policy.models import PushSource as PushModel
 from controller.policy.models import Source as Model
 from controller.policy.models import SqlSource as SqlModel
@@ -23,21 +29,45 @@ def open_source(
     """The source that a policy names. `base_dir` is where the policy lies; observations are
     stored under `ROLLOUT/NAME`, so that rollouts never share them, and only those of `versions`
     are taken. Raises StoreError."""
+    if not isinstance(model, PushModel):
+        return open_asked(name, model, base_dir)
+    stored = stored_name(rollout, name)
+    if model.directory is None:
+        from controller.sources.push import PushSource
+
+        return PushSource(name, store, stored, versions=versions)
+    from controller.sources.directory import DirectorySource
+
+    return DirectorySource(name, store, base_dir / model.directory, stored, versions=versions)
+
+
+def open_asked(
+    name: str,
+    model: SqlModel | PrometheusSource | HttpSource | OpenMetricsSource | PluginSource,
+    base_dir: Path,
+) -> Source:
+    """A source that is asked, and so needs no store."""
     match model:
-        case PushModel():
-            stored = stored_name(rollout, name)
-            if model.directory is None:
-                from controller.sources.push import PushSource
-
-                return PushSource(name, store, stored, versions=versions)
-            from controller.sources.directory import DirectorySource
-
-            directory = base_dir / model.directory
-            return DirectorySource(name, store, directory, stored, versions=versions)
         case SqlModel():
             from controller.sources.sql import SqlSource
 
             return SqlSource(name, model, base_dir)
+        case PrometheusSource():
+            from controller.sources import prometheus
+
+            return prometheus.PrometheusSource(name, model, base_dir)
+        case HttpSource():
+            from controller.sources import http
+
+            return http.HttpSource(name, model, base_dir)
+        case OpenMetricsSource():
+            from controller.sources import openmetrics
+
+            return openmetrics.OpenMetricsSource(name, model, base_dir)
+        case PluginSource():
+            from controller.sources import plugin
+
+            return plugin.PluginSource(name, model, base_dir)
         case _:
             assert_never(model)
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from controller.core.measurement import Contrast, Measurement
+from controller.core.plan import NOTHING_BESIDE, Beside
 from controller.judge.growing import Dependence
 
 
@@ -27,6 +28,10 @@ class Request:
     """Takes one of the metric's declared unit to the base unit."""
     column: str = "value"
     """Of a query: the column that holds the number."""
+    beside: Beside = NOTHING_BESIDE
+    """What the metric declares beside its query."""
+    max_age: timedelta | None = None
+    """Older than this is late."""
 
 
 class Source(Protocol):

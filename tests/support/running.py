@@ -122,7 +122,13 @@ class Wires:
 class Shop:
     """One store, one controller, a clock that the test moves."""
 
-    def __init__(self, path: Path | str, owner: str = "one", workers: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        owner: str = "one",
+        workers: int = 1,
+        patience: timedelta = timedelta(seconds=1),
+    ) -> None:
         self.store: Store = open_store(str(path))
         self.now = T0
         self.plans = Plans(self.store, {})
@@ -137,6 +143,7 @@ class Shop:
             owner,
             random=Random(1),
             workers=workers,
+            patience=patience,
         )
 
     def close(self) -> None:

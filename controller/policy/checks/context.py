@@ -57,6 +57,8 @@ class Context:
     guards: Sequence[Guard | None]
     names: Names
     places: Places
+    environment: Mapping[str, str] | None = None
+    """The variables that are set; None where nobody should mind that one is not."""
 
     def gated(self) -> Iterator[tuple[int, Stage, Sequence[Line]]]:
         """Number, stage and gate of every stage."""

@@ -8,52 +8,11 @@ from controller.policy.aggregation import DRAWDOWNS, AggregationError, parse_agg
 from controller.policy.checks.context import Context, duration_text
 from controller.policy.expression import Dimension, references
 from controller.policy.findings import Finding
-from controller.policy.models import Metric, PushSource, SqlSource
+from controller.policy.models import Metric, SqlSource
 from controller.policy.units import UnitError, parse_unit
 
-_VERSION = re.compile(r"\bversion\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^'\n]*\$(version|since|now)\b[^'\n]*'")
 _WITHOUT_UNIT = frozenset({"ratio", "count", "consecutive_losses"})
-
-
-def fits_its_source(context: Context) -> Iterator[Finding]:
-    """A push metric is a `value`, a sql metric a `query`."""
-    for name, metric in context.policy.metrics.items():
-        source = context.policy.sources.get(metric.source)
-        if source is None:
-            continue
-        push = isinstance(source, PushSource)
-        wanted, other = ("value", "query") if push else ("query", "value")
-        example = "mean(FIELD)" if push else "select avg(x) as value from t where ..."
-        if getattr(metric, wanted) is None:
-            message = f"metric {name} has no {wanted}, and source {metric.source} needs one"
-            hint = f"add `{wanted}: {example}`"
-            yield context.places.at_key(("metrics", name), "P321", message, hint)
-        if getattr(metric, other) is not None:
-            message = f"a {source.type} source has no {other}"
-            where = ("metrics", name, other)
-            hint = f"leave it out, or name a source of another type than {source.type}"
-            yield context.places.at_key(where, "P321", message, hint)
-        if push and metric.column is not None:
-            message = f"a {source.type} source has no columns"
-            hint = "leave it out, or name a source of type sql"
-            yield context.places.at_key(("metrics", name, "column"), "P321", message, hint)
-
-
-def tells_versions_apart(context: Context) -> Iterator[Finding]:
-    """A query that is compared between versions must ask for one."""
-    read = {
-        key for _, _, gate in context.gated() for line in gate for key in references(line.condition)
-    }
-    read.update(key for _, _, condition in context.guarded() for key in references(condition))
-    for name, metric in context.policy.metrics.items():
-        if metric.query is None or _VERSION.search(metric.query):
-            continue
-        sides = {f"candidate.{name}", f"baseline.{name}"}
-        if f"difference.{name}" in read or sides <= read:
-            message = f"{name} is compared between versions, but its query asks for none"
-            hint = "add `where version = $version`, or select a row for each `version`"
-            yield context.places.at(("metrics", name, "query"), "P321", message, hint)
 
 
 def parameters_are_bound(context: Context) -> Iterator[Finding]:

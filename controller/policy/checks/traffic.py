@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil, floor
 
-from controller.policy.aggregation import AggregationError, default_min_samples
+from controller.policy.aggregation import AggregationError
 from controller.policy.checks.context import (
     Context,
     deadline,
@@ -16,7 +16,8 @@ from controller.policy.checks.context import (
 )
 from controller.policy.expression import Condition, references
 from controller.policy.findings import Finding
-from controller.policy.models import Metric, Stage
+from controller.policy.models import Metric, Source, Stage
+from controller.policy.sampling import counted, default_min_samples
 
 _SESSION = timedelta(days=1)
 
@@ -68,7 +69,10 @@ def _first_shortage(
         metric = context.policy.metrics.get(name)
         if metric is None or side in context.policy.sources:
             continue
-        needed = _needed(metric) if min_samples is None else min_samples
+        source = context.policy.sources.get(metric.source)
+        if counted(metric, source) != "observations":
+            continue
+        needed = _needed(metric, source) if min_samples is None else min_samples
         for weight in weights(stage):
             share = _share(stage, weight, side)
             span = _span(context, number, metric, side)
@@ -81,11 +85,11 @@ def _first_shortage(
     return None
 
 
-def _needed(metric: Metric) -> int:
+def _needed(metric: Metric, source: Source | None) -> int:
     if metric.min_samples is not None:
         return metric.min_samples
     try:
-        return default_min_samples(metric)
+        return default_min_samples(metric, source)
     except AggregationError:
         return 0
 

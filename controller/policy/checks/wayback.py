@@ -6,7 +6,7 @@ from datetime import timedelta
 from controller.policy.calendars import CALENDARS
 from controller.policy.checks.context import Context, action, unmeasured
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import SqlSource, Unknown
+from controller.policy.models import PushSource, Unknown
 from controller.policy.places import Where
 
 
@@ -92,11 +92,13 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
     if policy.routing.max_age is not None:
         yield ("routing", "max_age"), policy.routing.max_age
     for name, source in policy.sources.items():
-        if isinstance(source, SqlSource):
+        if not isinstance(source, PushSource):
             yield ("sources", name, "timeout"), source.timeout
     for name, metric in policy.metrics.items():
         if isinstance(metric.window, timedelta):
             yield ("metrics", name, "window"), metric.window
+        if metric.step is not None:
+            yield ("metrics", name, "step"), metric.step
     for number, stage in enumerate(policy.stages):
         if stage.deadline is not None:
             yield ("stages", number, "deadline", "after"), stage.deadline.after

@@ -1,5 +1,6 @@
 """What `rollout doctor` finds: each thing with its state, and a remedy where one is needed."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,8 +77,8 @@ def test_everybody_at_work_is_named() -> None:
     beat("desk-2", RUNNING)
     line = found("controller")
     assert line.state == "ok"
-    assert "desk-1 was seen 3s ago" in line.detail
-    assert "desk-2 was seen 3s ago" in line.detail
+    assert re.search(r"desk-1 was seen \d+s ago", line.detail)
+    assert re.search(r"desk-2 was seen \d+s ago", line.detail)
 
 
 def test_a_directory_that_nobody_has_made_is_a_warning_and_made_it_is_fine(place: Path) -> None:

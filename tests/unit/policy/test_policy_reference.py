@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.plugins import distribution
 
 from controller.policy.condition import parse_condition
 from controller.policy.findings import CODES
@@ -32,8 +33,12 @@ def test_every_key_and_every_code_is_on_it() -> None:
     assert all(f"| {code} |" in page() for code in CODES)
 
 
-def test_the_example_is_a_policy_without_findings() -> None:
-    assert [str(finding) for finding in load_text(EXAMPLE, PAGE, {}).findings] == []
+def test_the_example_is_a_policy_without_findings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution(tmp_path, monkeypatch, "desk_venue", "", {"desk-venue": "desk_venue:open_source"})
+    loaded = load_text(EXAMPLE, PAGE, {"PROMETHEUS_TOKEN": "x"})
+    assert [str(finding) for finding in loaded.findings] == []
 
 
 def test_the_example_has_every_key_of_the_language() -> None:

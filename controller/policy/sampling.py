@@ -1,0 +1,61 @@
+"""What the samples of a metric are: observations, points of a curve, or nothing that is known."""
+
+from datetime import timedelta
+from typing import Literal, assert_never
+
+from controller.policy.aggregation import DEFAULT_SAMPLES, STATISTICAL, parse_aggregation
+from controller.policy.models import (
+    HttpSource,
+    Metric,
+    OpenMetricsSource,
+    PluginSource,
+    PrometheusSource,
+    PushSource,
+    Source,
+    SqlSource,
+)
+
+MOST_POINTS = 11_000
+"""Points of one series that Prometheus gives at a time."""
+STEP = timedelta(seconds=15)
+_POINTS = 1000
+"""Points of a window, at most, for which no step is declared."""
+
+
+def counted(metric: Metric, source: Source | None) -> Literal["observations", "points", "nothing"]:
+    """What `samples` of a measurement counts. `nothing`: the source gives a number and no more."""
+    match source:
+        case PushSource() | SqlSource() | PluginSource() | None:
+            return "observations"
+        case OpenMetricsSource():
+            return "points"
+        case PrometheusSource() | HttpSource():
+            if metric.samples is not None:
+                return "observations"
+            return "nothing" if metric.value is None else "points"
+        case _:
+            assert_never(source)
+
+
+def default_min_samples(metric: Metric, source: Source | None) -> int:
+    """`min_samples` of a metric that declares none: 30 where the number says little about few,
+    which is a statistical aggregation and a query that counts; 0 for the rest, and where nobody
+    knows the number. Raises AggregationError."""
+    if counted(metric, source) == "nothing" or isinstance(source, PluginSource):
+        return 0
+    if metric.value is None:
+        return DEFAULT_SAMPLES if counted(metric, source) == "observations" else 0
+    return DEFAULT_SAMPLES if parse_aggregation(metric.value).name in STATISTICAL else 0
+
+
+def points_of(step: timedelta | None, window: timedelta) -> int:
+    """How many points of a range query lie in a window, the last one at its end."""
+    return -(-window // step_of(step, window))
+
+
+def step_of(step: timedelta | None, window: timedelta) -> timedelta:
+    """From point to point of a range query: what is declared, or 15s, in whole seconds longer
+    where more than 1000 points would come of it."""
+    if step is not None:
+        return step
+    return max(STEP, timedelta(seconds=-(-window // timedelta(seconds=_POINTS))))
