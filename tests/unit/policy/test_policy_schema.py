@@ -144,7 +144,7 @@ def test_a_number_with_separators_fits_though_editors_read_it_as_text() -> None:
     assert not validator().is_valid(policy)
 
 
-def test_init_writes_the_schema_beside_its_policy_and_keeps_one_that_is_there(
+def test_init_writes_the_schema_beside_its_policy_and_brings_an_older_one_up_to_date(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     init(tmp_path / "new")
@@ -155,7 +155,7 @@ def test_init_writes_the_schema_beside_its_policy_and_keeps_one_that_is_there(
 
     (tmp_path / "policy.schema.json").write_text("{}", encoding="utf-8")
     init(tmp_path)
-    assert (tmp_path / "policy.schema.json").read_text(encoding="utf-8") == "{}"
+    assert (tmp_path / "policy.schema.json").read_text(encoding="utf-8") == text()
     assert "policy.schema.json" in capsys.readouterr().out
 
 
