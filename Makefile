@@ -2,7 +2,7 @@
 # Needs Python >= 3.11 and a C compiler. `uv` is used where it is found, plain pip otherwise.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo test check format bench false-alarms lock clean
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python, \
     $(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/installed
 PYTEST_ARGS ?=
 
 help: ## Say what each target does
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 install: $(INSTALLED) ## Create .venv with everything in requirements.lock
 
@@ -50,6 +50,9 @@ format: $(INSTALLED) ## Rewrite the code in the house format
 
 bench: $(INSTALLED) ## The figures of the README, measured on this machine
 	@$(BIN)/python -m benchmarks
+
+false-alarms: $(INSTALLED) ## The table of docs/statistics.md, measured anew (minutes)
+	@$(BIN)/python -m benchmarks.false_alarms --write
 
 lock: ## Resolve requirements.lock anew (needs uv)
 	@test -n "$(UV)" || { echo 'uv is needed to resolve: python3 -m pip install uv' >&2; exit 2; }

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from math import isfinite
+
+from msgspec.structs import replace
 
 from controller.core.measurement import Measurement
 from controller.core.plan import MetricPlan, Plan
@@ -32,8 +35,36 @@ def window_start(plan: Plan, state: State, metric: MetricPlan, now: datetime) ->
     return state.started_at or now
 
 
+def answer(found: Measurement, metric: MetricPlan) -> Measurement:
+    """What a source said, as it is decided on and journaled."""
+    found = _finite(found)
+    return _with_variance(found) if metric.proportion else found
+
+
 def source_error(name: str, error: Exception, sources: Mapping[str, Source]) -> Measurement:
     """What a source that failed says of each of its measurements."""
     if name not in sources:
         return Measurement(status="error", detail=f"source {name} is not open")
     return Measurement(status="error", detail=f"{name}: {type(error).__name__}: {error}")
+
+
+def _finite(found: Measurement) -> Measurement:
+    """NaN and infinity are no data (rule 1), here already: the journal cannot hold them, and what
+    it holds must be what was decided on."""
+    if found.value is not None and not isfinite(found.value):
+        detail = f"the value is {found.value}"
+        return Measurement(
+            status="no_data", samples=found.samples, detail=detail, as_of=found.as_of
+        )
+    moments = (found.mean, found.variance)
+    if any(moment is not None and not isfinite(moment) for moment in moments):
+        return replace(found, mean=None, variance=None)
+    return found
+
+
+def _with_variance(found: Measurement) -> Measurement:
+    """A share p of observations has the variance p (1 - p) of one of them, whoever counted."""
+    share = found.value
+    if share is None or not found.samples or found.variance is not None or not 0 <= share <= 1:
+        return found
+    return replace(found, mean=share, variance=share * (1 - share))

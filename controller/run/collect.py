@@ -10,14 +10,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from dataclasses import replace as replace_in
 from datetime import datetime
-from math import isfinite
 
 from msgspec.structs import replace
 
 from controller.core.measurement import BASELINE, CANDIDATE, Measurement
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
-from controller.run.asking import request, source_error, window_start
+from controller.run.asking import answer, request, source_error, window_start
 from controller.run.comparing import Moment, comparisons_of, source_of
 from controller.sources.base import Source
 
@@ -156,36 +155,11 @@ def _ask(
             )
             for ask in asks
         ]
-        found = [_finite(each) for each in sources[name].measure(requests)]
-        return {
-            ask.key: _with_variance(each) if ask.metric.proportion else each
-            for ask, each in zip(asks, found, strict=True)
-        }
+        found = sources[name].measure(requests)
+        return {ask.key: answer(each, ask.metric) for ask, each in zip(asks, found, strict=True)}
     except Exception as error:
         log.warning("%s: source %s: %s", state.rollout, name, error, exc_info=True)
         return dict.fromkeys(keys, source_error(name, error, sources))
-
-
-def _finite(found: Measurement) -> Measurement:
-    """NaN and infinity are no data (rule 1), here already: the journal cannot hold them, and what
-    it holds must be what was decided on."""
-    if found.value is not None and not isfinite(found.value):
-        detail = f"the value is {found.value}"
-        return Measurement(
-            status="no_data", samples=found.samples, detail=detail, as_of=found.as_of
-        )
-    moments = (found.mean, found.variance)
-    if any(moment is not None and not isfinite(moment) for moment in moments):
-        return replace(found, mean=None, variance=None)
-    return found
-
-
-def _with_variance(found: Measurement) -> Measurement:
-    """A share p of observations has the variance p (1 - p) of one of them, whoever counted."""
-    share = found.value
-    if share is None or not found.samples or found.variance is not None or not 0 <= share <= 1:
-        return found
-    return replace(found, mean=share, variance=share * (1 - share))
 
 
 def from_before(found: Measurement | None) -> Measurement:

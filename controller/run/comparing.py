@@ -23,7 +23,7 @@ from controller.core.plan import MetricPlan, Plan, Step
 from controller.core.share import NONE, WHOLE
 from controller.core.state import State
 from controller.judge.compare import compared, side_of
-from controller.run.asking import request, source_error, window_start
+from controller.run.asking import answer, request, source_error, window_start
 from controller.sources.base import Comparing, Request, Source
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Moment:
         if self.found[reference(CANDIDATE, metric.name)].status == "error":
             return Contrast()
         said = source.measure(asked if ask_baseline else asked[:1])
-        sides = [side_of(each) for each in said]
+        sides = [side_of(answer(each, metric)) for each in said]
         return Contrast(sides[0], sides[1] if ask_baseline else None)
 
     def _shift(self, metric: MetricPlan) -> Measurement:

@@ -107,7 +107,7 @@ def request(
 ) -> Request:
     return Request(
         "candidate", "m", version, query, now - window, now, None, factor,
-        Beside(**beside), window,  # type: ignore[arg-type]
+        beside=Beside(**beside), max_age=window,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
