@@ -28,11 +28,18 @@ triggers:
   - {name: silent, when: signals.silent > 1m, severity: medium, then: hold, escalate_after: 10m}
   - {name: slow, when: candidate.errors > 25%, severity: low, for: 2m}
 """
-REFERENCES = ("candidate.accuracy", "candidate.errors", "candidate.loss", "signals.silent")
+REFERENCES = {
+    "candidate.accuracy": (0.9, [0.0, 0.7, np.nan]),
+    "candidate.errors": (0.01, [0.22, 0.22, 0.28, 0.28, 0.35, np.nan]),
+    "candidate.loss": (0.01, [0.05, 0.05, 0.2, np.nan]),
+    "candidate.trial": (0.01, [0.92, 0.92, 0.97, np.nan]),
+    "signals.silent": (0.01, [40.0, 40.0, 90.0, np.nan]),
+}
+"""What each is in good times, and in bad ones: on both sides of every limit."""
 
 
-@settings(max_examples=60, deadline=None)
-@given(policy_texts(), st.integers(0, 2**32 - 1), st.floats(0, 0.2))
+@settings(max_examples=100, deadline=None)
+@given(policy_texts(), st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.1, 0.3]))
 def test_every_state_after_a_stretch_is_the_state_of_every_tick_decided(
     text: str, seed: int, trouble: float
 ) -> None:
@@ -40,12 +47,13 @@ def test_every_state_after_a_stretch_is_the_state_of_every_tick_decided(
     random = np.random.default_rng(seed)
     rows = 240
     columns = {}
-    for reference in REFERENCES:
-        good = 0.9 if reference == "candidate.accuracy" else 0.01
+    for reference, (good, bad) in REFERENCES.items():
         values = np.full(rows, good)
-        bad = random.random(rows) < trouble / 10
-        values[bad] = random.choice([0.0, 0.28, 1.0, 90.0, np.nan], bad.sum())
-        samples = np.where(random.random(rows) < trouble, 10, 500)
+        for begin in np.flatnonzero(random.random(rows) < trouble / 10):
+            length = random.choice([1, 2, 8, 30])
+            values[begin : begin + 2 * length] = random.choice(bad)
+            values[begin : begin + length] = random.choice(bad)
+        samples = np.where(random.random(rows) < trouble / 10, 10, 500)
         columns[reference] = Column(values, samples.astype(np.int64))
     started = decide(plan, State("drawn", plan.digest), Command("start", "ann"), T0)
     state = started.state
@@ -66,6 +74,31 @@ def test_every_state_after_a_stretch_is_the_state_of_every_tick_decided(
     last = state
     for last in replay_columns(plan, state, columns, T0, look):
         assert last == plain[last.seq]
+    assert last == each
+
+
+def test_a_stretch_ends_where_a_rule_has_held_long_enough_before_and_after_a_gap() -> None:
+    plan = plan_of(LONG.replace("for: 2m", "for: 10m"))
+    state = decide(plan, State("drawn", plan.digest), Command("start", "ann"), T0).state
+    for key in state.unacknowledged:
+        state = decide(plan, state, Acknowledgement(key, ok=True), T0).state
+    errors = np.full(60, 0.26)
+    errors[12:20] = np.nan
+    columns = {
+        "candidate.errors": Column(errors, np.full(60, 500)),
+        "signals.silent": Column(np.zeros(60), np.full(60, 500)),
+    }
+
+    def look(before: State, row: int, now: datetime) -> State:
+        found = {name: column.measurement(row) for name, column in columns.items()}
+        return decide(plan, before, Tick(found), now).state
+
+    each, fires = state, 0
+    for row in range(60):
+        each = look(each, row, T0 + (row + 1) * plan.tick)
+        fires = fires or (row if each.firing else 0)
+    *_, last = replay_columns(plan, state, columns, T0, look)
+    assert fires == 28, "twelve ticks before the gap, the gap as one, eight after it"
     assert last == each
 
 

@@ -1,11 +1,8 @@
 """The rules of decision over random policies and random histories."""
 
 from datetime import timedelta
-from typing import cast
-from unittest.mock import patch
 
-import msgspec
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,28 +11,19 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from support.plans import T0, plan_of
+from support.histories import AT_BASELINE, History
 from support.policies import policy_texts
 
-import controller.core.decide as deciding
 from controller.core.clocks import next_due
-from controller.core.decide import decide
-from controller.core.decision import Decision
-from controller.core.effect import SetShare
 from controller.core.event import (
     Acknowledgement,
     Command,
     CommandName,
-    Event,
     PolicyEdit,
     Tick,
 )
 from controller.core.measurement import Measurement
-from controller.core.plan import Plan
 from controller.core.share import NONE
-from controller.core.state import State
-
-AT_BASELINE = ("pending", "rolling_back", "partial", "cooldown", "rolled_back", "locked")
 
 numbers = st.one_of(
     st.floats(0, 1),
@@ -48,7 +36,7 @@ measurements = st.one_of(
     st.builds(Measurement, value=numbers, samples=st.sampled_from([0, 49, 50, 500])),
     st.just(Measurement(value=0.9, samples=500)),
 )
-silences = st.sampled_from([0.0, 59.0, 60.0, 61.0, 600.0]).map(
+silences = st.sampled_from([0.0, 40.0, 59.0, 60.0, 61.0, 600.0]).map(
     lambda seconds: Measurement(value=seconds, samples=1)
 )
 looks = st.fixed_dictionaries(
@@ -56,6 +44,7 @@ looks = st.fixed_dictionaries(
         "candidate.accuracy": measurements,
         "candidate.errors": measurements,
         "candidate.loss": measurements,
+        "candidate.trial": measurements,
         "signals.silent": silences,
     }
 )
@@ -63,92 +52,41 @@ GOOD = {
     "candidate.accuracy": Measurement(value=0.95, samples=500),
     "candidate.errors": Measurement(value=0.0, samples=500),
     "candidate.loss": Measurement(value=0.0, samples=500),
+    "candidate.trial": Measurement(value=0.0, samples=500),
     "signals.silent": Measurement(value=0.0, samples=1),
 }
+UNKNOWN = [
+    Measurement(status="no_data"),
+    Measurement(status="error", detail="refused"),
+    Measurement(value=0.5, samples=10),
+]
+
+
+def values(*found: float) -> st.SearchStrategy[Measurement]:
+    """One of these, or none."""
+    return st.sampled_from([*(Measurement(value=v, samples=500) for v in found), *UNKNOWN])
+
+
+NEAR_LIMITS: list[st.SearchStrategy[dict[str, Measurement]]] = [
+    st.fixed_dictionaries({"candidate.accuracy": values(0.95, 0.95, 0.95, 0.7)}),
+    st.fixed_dictionaries({"candidate.errors": values(0.0, 0.22, 0.22, 0.28, 0.28, 0.28)}),
+    st.fixed_dictionaries({"candidate.trial": values(0.97, 0.97, 0.0)}),
+]
+"""Looks on both sides of every limit that takes time to act, by metric."""
+runs_near_limits = st.sampled_from(NEAR_LIMITS).flatmap(
+    lambda near: st.lists(
+        st.tuples(st.one_of(near, near, st.just({})), st.integers(1, 9)), min_size=8, max_size=20
+    )
+)
 names = st.sampled_from(["ann", "bob", "cem"])
 
 
-def bytes_of(decision: Decision) -> bytes:
-    """Everything that a decision says, as bytes."""
-    parts = (decision.state, decision.effects, decision.move, decision.reasons, decision.refused)
-    return msgspec.json.encode((parts, decision.explanation), order="deterministic")
-
-
-class RandomHistory(RuleBasedStateMachine):
+class RandomHistory(History, RuleBasedStateMachine):
     """One rollout under random ticks, people, acknowledgements and clocks."""
-
-    plan: Plan
-    state: State
 
     @initialize(text=policy_texts())
     def policy(self, text: str) -> None:
-        self.plan = plan_of(text)
-        self.state = State(rollout="drawn", policy=self.plan.digest)
-        self.now = T0
-        self.token = -1
-        self.open: dict[str, int] = {}
-        self.event(Command("start", "ann"))
-
-    def event(self, event: Event) -> Decision:
-        before = self.state
-        decision = decide(self.plan, before, event, self.now)
-        with patch.object(deciding, "nothing_stirs", return_value=False):
-            again = decide(self.plan, before, event, self.now)
-        assert bytes_of(decision) == bytes_of(again), "the quick look or chance changed it"
-        assert decision.state.seq == before.seq + 1
-        assert decision.state.at == self.now
-        self.state = msgspec.json.decode(msgspec.json.encode(decision.state), type=State)
-        assert self.state == decision.state, "the state does not survive the store"
-        self.check_move(before, event, decision)
-        return decision
-
-    def check_move(self, before: State, event: Event, decision: Decision) -> None:
-        after = decision.state
-        assert after.epoch >= before.epoch
-        assert (after.name != before.name) == bool(decision.move)
-        for effect in decision.effects:
-            if isinstance(effect, SetShare):
-                assert effect.token > self.token, "a token must rise"
-                self.token = effect.token
-                assert effect.share == after.share
-        if after.share > before.share:
-            self.check_rise(before, event, decision)
-        applied = isinstance(event, Command) and event.name == "apply"
-        if applied and not decision.refused and before.name not in AT_BASELINE:
-            assert after.epoch == before.epoch + 1, "what is applied is published anew"
-            published = {e.target for e in decision.effects if isinstance(e, SetShare)}
-            assert published == set(self.plan.share_targets)
-        elif before.share > after.share:
-            assert after.share == NONE, "a share falls to the baseline or not at all"
-            assert after.name == "rolling_back.baseline_traffic"
-            assert after.epoch == before.epoch + 1
-            first = [e for e in decision.effects if isinstance(e, SetShare)]
-            assert {e.target for e in first} == set(self.plan.share_targets)
-        if before.name.endswith((".held", ".paused")) and not applied:
-            assert after.dwell_ms in (before.dwell_ms, 0)
-        if decision.refused:
-            assert after.name == before.name
-            assert not decision.effects
-
-    def check_rise(self, before: State, event: Event, decision: Decision) -> None:
-        if isinstance(event, Command):
-            assert event.name in ("start", "apply")
-            assert event.name == "start" or (before.name in self.plan.by_name)
-            return
-        assert isinstance(event, Tick)
-        step = self.plan.step(before.name)
-        assert step is not None
-        assert before.name == step.name, "a share rises only from the plain live state"
-        errors = event.measurements["candidate.errors"]
-        assert errors.status == "ok"
-        assert errors.value is not None
-        if not before.told_to_advance:
-            found = event.measurements["candidate.accuracy"]
-            assert found.status == "ok"
-            assert cast(float, found.value) >= 0.8
-            assert found.samples >= 50
-            assert before.dwell_ms + 30_000 >= step.hold_ms
-        assert step.approval is None or before.approved_by
+        self.begin(text)
 
     @rule(found=looks, scheduled=st.booleans())
     def tick(self, found: dict[str, Measurement], scheduled: bool) -> None:
@@ -229,3 +167,21 @@ class RandomHistory(RuleBasedStateMachine):
 
 RandomHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestRandomHistory = RandomHistory.TestCase
+
+
+@settings(max_examples=100, deadline=None)
+@given(policy_texts(), runs_near_limits)
+def test_what_is_counted_near_the_limits_is_counted_by_the_rules(
+    text: str, runs: list[tuple[dict[str, Measurement], int]]
+) -> None:
+    """Every target answers at once, and nobody interferes."""
+    history = History()
+    history.begin(text)
+    for found, length in runs:
+        for _ in range(length):
+            for key in (*history.state.unacknowledged, *history.state.overdue):
+                history.event(Acknowledgement(key, ok=True))
+            if history.state.name == "rolled_back":
+                history.event(Command("start", "ann"))
+            history.now += history.plan.tick
+            history.event(Tick(GOOD | found))

@@ -17,6 +17,7 @@ def policy(text: str) -> Policy:
     return loaded.policy
 
 
+LINE = "candidate.errors <= 5%"
 SAFE = [
     ("candidate.accuracy >= 85%, candidate.errors", "candidate.accuracy >= 90%, candidate.errors"),
     ("candidate.errors <= 5%]", "candidate.errors <= 4%]"),
@@ -36,6 +37,11 @@ SAFE = [
         "  freeze: [{name: f, from: 2026-03-18T17:30:00Z, to: 2026-03-18T20:00:00Z}]",
     ),
     ("triggers:\n", "triggers:\n  - {name: more, when: candidate.errors > 20%, severity: high}\n"),
+    (f"{LINE}]", f"{{check: {LINE}, confirm: 3 in a row}}]"),
+    (f"{LINE}]", f"{{check: {LINE}, unknown: {{no_data: {{fail_after: 5m}}}}}}]"),
+    (f"{LINE}]", "{check: candidate.errors <= 4%, confirm: 2 of 3, unknown: {error: reset}}]"),
+    ("signals.silent > 2m", "signals.silent > 2m, clear: signals.silent < 1m"),
+    ("confirm: 3 of 5", "confirm: 3 of 5, unknown: {error: {fail_after: 5m}}"),
 ]  # fmt: skip
 
 UNSAFE = [
@@ -63,6 +69,24 @@ UNSAFE = [
     ("triggers:\n", "routing: {max_age: 10m}\ntriggers:\n"),
     ("window: rollout, capital", "window: rollout, max_age: 2h, capital"),
     ("  - {name: loss, when: candidate.drawdown > 1%, severity: critical}\n", ""),
+    (f"{LINE}]", f"{{check: {LINE}, unknown: {{no_data: ignore}}}}]"),
+    (f"{LINE}]", "{check: candidate.errors <= 4%, unknown: {no_data: ignore}}]"),
+    ("confirm: 3 of 5", "confirm: 3 of 5, unknown: {error: ignore}"),
+    ("confirm: 3 of 5", "confirm: 3 of 5, unknown: {error: reset}"),
+    ("confirm: 3 of 5", "confirm: 3 of 5, unknown: {error: {meanwhile: ignore, fail_after: 5m}}"),
+    ("window: rollout, capital", "dry_run: true, window: rollout, capital"),
+]
+
+# From the first to the second is safe, and back is not.
+MORE_CAREFUL = [
+    ("unknown: {no_data: ignore}", "unknown: {no_data: hold}"),
+    ("unknown: {no_data: reset}", "unknown: {no_data: hold}"),
+    ("unknown: {no_data: {fail_after: 6m}}", "unknown: {no_data: {fail_after: 5m}}"),
+    ("clear: candidate.errors < 8%", "clear: candidate.errors < 7%"),
+]
+EITHER_WAY_LAXER = [
+    ("unknown: {no_data: reset}", "unknown: {no_data: ignore}"),
+    ("unknown: {no_data: {fail_after: 5m}}", "unknown: {no_data: ignore}"),
 ]
 
 
@@ -80,6 +104,36 @@ def test_everything_else_waits_for_a_person(old: str, new: str) -> None:
     edit = classify(policy(POLICY), policy(POLICY.replace(old, new, 1)))
     assert edit.changes
     assert not edit.safe, edit.words
+
+
+def with_key(key: str) -> Policy:
+    trigger = f"severity: medium, escalate_after: 1h, {key}, confirm: 3 of 5"
+    return policy(POLICY.replace("severity: high, confirm: 3 of 5", trigger))
+
+
+@pytest.mark.parametrize(("lax", "careful"), MORE_CAREFUL)
+def test_a_trigger_that_is_held_to_more_takes_over_and_one_held_to_less_waits(
+    lax: str, careful: str
+) -> None:
+    assert classify(with_key(lax), with_key(careful)).safe
+    assert not classify(with_key(careful), with_key(lax)).safe
+
+
+@pytest.mark.parametrize(("one", "other"), EITHER_WAY_LAXER)
+def test_what_is_neither_more_nor_less_careful_waits(one: str, other: str) -> None:
+    assert not classify(with_key(one), with_key(other)).safe
+
+
+def test_forgetting_what_is_counted_is_more_careful_of_a_check_and_less_of_a_trigger() -> None:
+    keys = "{check: candidate.errors <= 5%, confirm: 3 in a row, unknown: {no_data: WORD}}]"
+    of_check = {
+        word: policy(POLICY.replace(f"{LINE}]", keys.replace("WORD", word)))
+        for word in ("ignore", "hold", "reset")
+    }
+    assert classify(of_check["hold"], of_check["reset"]).safe
+    assert classify(of_check["ignore"], of_check["hold"]).safe
+    assert not classify(of_check["reset"], of_check["hold"]).safe
+    assert not classify(of_check["hold"], of_check["ignore"]).safe
 
 
 def test_the_same_policy_in_other_words_changes_nothing() -> None:
