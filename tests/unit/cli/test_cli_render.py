@@ -3,10 +3,13 @@
 import io
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console, RenderableType
+from support.plans import POLICY, plan_of
 
 from controller.cli.output import fitted
 from controller.cli.render import words
+from controller.cli.render.plan import plan_text
 from controller.cli.render.rules import rules_table
 from controller.core.decision import Explanation, Progress, RuleResult, Term
 from controller.core.measurement import Outcome
@@ -102,6 +105,34 @@ def test_a_trigger_is_quiet_pending_or_firing_and_the_unknown_keeps_its_name() -
     assert said(Outcome.FAIL, firing=True) == "firing"
     assert said(Outcome.NO_DATA) == "no data"
     assert words.outcome(ERRORS, trigger=False) == "fail"
+
+
+def test_what_is_on_a_dry_run_says_so_wherever_it_is_shown() -> None:
+    result = replace(ERRORS, firing=True, dry_run=True)
+    assert words.outcome(result, trigger=True) == "dry run: firing"
+    assert words.style(result, trigger=True) != words.style(ERRORS, trigger=True)
+    told = Explanation("canary", Share(5_000), triggers=(result,))
+    assert "dry run: firing" in drawn(rules_table(told), 120)
+
+
+def test_a_plan_says_how_each_rule_counts_and_what_its_unknowns_mean() -> None:
+    text = POLICY.replace(
+        "candidate.errors <= 5%]",
+        "{check: candidate.errors <= 5%, confirm: 3 in a row,"
+        " unknown: {error: ignore, no_data: {meanwhile: reset, fail_after: 10m}}}]",
+    )
+    text = text.replace("signals.silent > 2m", "signals.silent > 2m, clear: signals.silent < 1m")
+    text = text.replace("window: rollout, capital", "dry_run: true, window: rollout, capital")
+    told = plan_text(plan_of(text), None)
+    for line in (
+        "needs candidate.accuracy >= 85%\n",
+        "needs candidate.errors <= 5% (3 in a row; no data: reset, then a failure after 10m; "
+        "error: ignore)\n",
+        "errors: candidate.errors > 10% (3 of 5) -> rollback\n",
+        "silent: signals.silent > 2m (until signals.silent < 1m) -> hold, rollback after 10m\n",
+        "loss: candidate.drawdown > 1% (at once, between ticks too; dry run) -> rollback\n",
+    ):
+        assert line in told
 
 
 @pytest.mark.parametrize(

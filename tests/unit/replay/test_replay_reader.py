@@ -51,6 +51,12 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "an unknown side state": ("canary.paused", "»canary.pausd", "S004", "'canary.paused'"),
     "an unknown state that never is": ("rolling_back}", "»rolled_bak}", "S004", "'rolled_back'"),
     "an unknown state to begin in": ("from: canary", "from: »canari", "S004", "'canary'"),
+    "an outcome of an unknown rule": ("share: 5%", "outcomes: {los: »firing}", "S004", "'loss'"),
+    "an outcome that a check cannot have": (
+        "share: 5%", "outcomes: {candidate.accuracy >= 85%: »firing}", "S003", "one of: pass",
+    ),
+    "an outcome that there is not": ("share: 5%", "outcomes: {loss: »ok}", "S003", "quiet"),
+    "a dry run of an unknown trigger": ("share: 5%", "would_have: [»los]", "S004", "'loss'"),
     "an unknown measurement": ("candidate.latency: [", "candidate.latenci: »[", "S004",
                                "'candidate.latency'"),
     "observations of an unknown source": ("{source: signals", "{source: »signal", "S004",
@@ -118,6 +124,16 @@ def test_each_mistake_has_its_code_its_place_and_a_remedy(name: str, tmp_path: P
 
     assert (finding.code, finding.line, finding.column) == (code, place.line, place.column)
     assert words in f"{finding.message} {finding.hint}"
+
+
+def test_a_change_may_replace_a_whole_item_of_a_list(tmp_path: Path) -> None:
+    new = "{triggers.loss: {name: loss, when: candidate.drawdown > 3%, severity: high}}"
+    found = read(GOOD.replace("{triggers.loss.when: candidate.drawdown > 2%}", new), tmp_path)
+
+    policy = found.scenarios[0].load({}).policy
+    assert policy is not None
+    (loss,) = [trigger for trigger in policy.triggers if trigger.name == "loss"]
+    assert (loss.when, loss.severity) == ("candidate.drawdown > 3%", "high")
 
 
 def test_a_file_that_is_not_there_or_no_yaml_is_a_finding(tmp_path: Path) -> None:
