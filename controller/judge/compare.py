@@ -14,7 +14,8 @@ from typing import Literal
 
 from controller.core.measurement import Measurement
 from controller.judge.aggregate import parse
-from controller.judge.window import Column, Window
+from controller.judge.column import Column
+from controller.judge.window import Window
 
 TUNED_FOR = 1000
 """N*: the number of observations at which the bounds are tightest."""

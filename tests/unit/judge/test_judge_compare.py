@@ -202,7 +202,7 @@ def test_several_observations_of_a_key_count_as_their_mean() -> None:
 def test_a_new_observation_is_not_hidden_by_what_is_remembered() -> None:
     mine, other = keyed(*((f"k{n}", 1) for n in range(6))), keyed(*((f"k{n}", 0) for n in range(6)))
     before = paired(mine, other)
-    other.numbers["x"].insert(other.records[0].place + 1, 6.0, "k0")
+    other.numbers["x"].insert(other.all.places[0] + 1, 6.0, "k0")
     assert before == (6, 1.0, 0.0)
     assert paired(mine, other) == (6, 0.5, pytest.approx(1.5))
 
