@@ -25,9 +25,9 @@ Fall = tuple[float, float]
 @dataclass(frozen=True, slots=True)
 class Course:
     """Where a running sum goes that begins at 0, the beginning counted: its end, its highest and
-    lowest height, and its falls (peaks rise, and so do depths: any other is never the largest,
-    in amount or as a fraction of the peak, whatever equity the part begins with, while that stays
-    above 0; below, more than everything is lost, and that is all that is right about a fraction)."""
+    lowest height, and its falls. Peaks rise, and so do depths: any other fall is never the largest,
+    in amount or as a fraction of its peak, whatever equity the part begins with. Once that is below
+    0, more than everything is lost, and of a fraction only that is right."""
 
     end: float = 0.0
     high: float = 0.0

@@ -30,7 +30,7 @@ FIELDS = 1_000
 """Fields kept of one version; those that come later are left out, and counted."""
 
 
-class Observation(Struct, frozen=True):
+class Observation(Struct, frozen=True, gc=False):
     """What was seen of one version at one moment (aware). `key` is shared by observations of
     both versions that answer the same question: those pair up."""
 
@@ -41,7 +41,7 @@ class Observation(Struct, frozen=True):
     key: str | None = None
 
 
-class Record(Struct, eq=False):
+class Record(Struct, eq=False, gc=False):
     """What is known under an id. `place` orders by time, then by arrival."""
 
     window: "Window"

@@ -5,7 +5,7 @@ it when the source is opened, so a restart sees what was seen before.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import RLock
@@ -16,7 +16,13 @@ from controller.judge.aggregate import measure
 from controller.judge.compare import Pairs, pair_up
 from controller.judge.window import FIELDS, LIMIT, Observation, Windows
 from controller.sources.base import Request, SourceError
-from controller.sources.observation import ObservationError, Part, encode, parse, parse_line
+from controller.sources.observation import (
+    ObservationError,
+    Part,
+    parse_all,
+    parse_lines,
+    stored_line,
+)
 from controller.store.base import ObservationBatch, Store
 
 log = logging.getLogger(__name__)
@@ -29,8 +35,14 @@ VERSIONS = 100
 NOTE = b'{"note":'
 """How a stored line begins that is no observation, but a note of the source to itself."""
 
-Parse = Callable[[], Part]
-"""Reads one observation, or raises ObservationError."""
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one batch has: the parts, or what is wrong with them, and where each of them stands."""
+
+    place: str
+    numbers: Sequence[int]
+    parts: Sequence[Part | ObservationError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,31 +89,26 @@ class PushSource:
         `keys` was seen before is not taken again. Raises SourceError for a batch that is too
         large, StoreError when it cannot be stored: then nothing was taken."""
         if isinstance(observations, bytes):
-            lines = enumerate(observations.split(b"\n"), 1)
-            found = [(f"line {n}", _line(line, now)) for n, line in lines if line.strip()]
+            found = found_in("line ", observations.split(b"\n"), now)
         else:
-            found = [
-                (f"observation {n}", _mapping(raw, now)) for n, raw in enumerate(observations, 1)
-            ]
-        if len(found) > BATCH:
-            raise SourceError(f"{self.name}: {len(found)} observations; send {BATCH} at a time")
+            found = Found(
+                "observation ", range(1, len(observations) + 1), parse_all(observations, now)
+            )
+        if len(found.parts) > BATCH:
+            size = len(found.parts)
+            raise SourceError(f"{self.name}: {size} observations; send {BATCH} at a time")
         return self._take(found, now, keys)
 
     def _take(
-        self,
-        found: Iterable[tuple[str, Parse]],
-        now: datetime,
-        keys: Sequence[str] = (),
-        note: bytes = b"",
+        self, found: Found, now: datetime, keys: Sequence[str] = (), note: bytes = b""
     ) -> Received:
         """Check, store, then add to the windows. `note` is a line stored along with
         them, that begins with `NOTE`."""
         with self._lock:
-            checked, errors = self._checked(found)
+            checked, lines, errors = self._checked(found)
             if not checked and not note:
                 self._refuse(errors)
                 return Received(0, len(errors))
-            lines = [encode(observation) for observation in checked]
             if note:
                 lines.append(note)
             stored = b"\n".join(lines) + b"\n"
@@ -115,30 +122,35 @@ class PushSource:
                 self._add(checked, batch)
             return Received(len(checked), len(errors))
 
-    def _checked(self, found: Iterable[tuple[str, Parse]]) -> tuple[list[Observation], list[str]]:
-        """The good ones with version and time settled, and what is wrong with the others."""
+    def _checked(self, found: Found) -> tuple[list[Observation], list[bytes], list[str]]:
+        """The good ones with version and time settled, their lines, and what is wrong with the
+        others."""
         checked: list[Observation] = []
+        lines: list[bytes] = []
         errors: list[str] = []
         fresh: dict[str, Observation] = {}
         versions = set(self._windows.by_version)
-        for place, read in found:
+        for number, part in zip(found.numbers, found.parts, strict=True):
             try:
-                observation = self._settled(read(), fresh)
+                if isinstance(part, ObservationError):
+                    raise part
+                observation = self._settled(part, fresh)
                 if observation.version not in versions:
                     if len(versions) >= VERSIONS:
                         raise ObservationError(f"more than {VERSIONS} versions")
                     versions.add(observation.version)
             except ObservationError as error:
-                errors.append(f"{place}: {error}")
+                errors.append(f"{found.place}{number}: {error}")
                 continue
             if observation.id is not None:
                 fresh.setdefault(observation.id, observation)
             checked.append(observation)
-        return checked, errors
+            lines.append(stored_line(observation, part, NOTE))
+        return checked, lines, errors
 
     def _settled(self, part: Part, fresh: Mapping[str, Observation]) -> Observation:
         """A later part has the version, time and key of the first (rule 10), in the store too:
-        there it stays right when the first has been pruned."""
+        there it stays right when the first has been pruned. Raises ObservationError."""
         if part.id is not None:
             first = fresh.get(part.id) or self._windows.first(part.id)
             if first is not None:
@@ -152,12 +164,17 @@ class PushSource:
         """Add what the store has after the last batch taken in."""
         for batch in self._store.observations(self.stored_name, self._through):
             observations = []
-            for line in batch.lines.splitlines():
+            lines = []
+            for line in batch.lines.split(b"\n")[:-1]:
                 if line.startswith(NOTE):
                     self._noted(line)
-                    continue
+                else:
+                    lines.append(line)
+            for part in parse_lines(lines, batch.received):
                 try:
-                    observations.append(self._settled(parse_line(line, batch.received), {}))
+                    if isinstance(part, ObservationError):
+                        raise part
+                    observations.append(self._settled(part, {}))
                 except ObservationError as error:
                     self._refuse([f"stored batch {batch.number}: {error}"])
             self._add(observations, batch)
@@ -237,9 +254,8 @@ class PushSource:
         """The store is not this source's to close."""
 
 
-def _line(line: bytes, now: datetime) -> Parse:
-    return lambda: parse_line(line, now)
-
-
-def _mapping(raw: Mapping[str, Any], now: datetime) -> Parse:
-    return lambda: parse(raw, now)
+def found_in(place: str, lines: Iterable[bytes], now: datetime, first: int = 1) -> Found:
+    """What lines hold, blank ones aside; they are counted from `first`."""
+    numbered = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
+    numbers, held = [n for n, _ in numbered], [line for _, line in numbered]
+    return Found(place, numbers, parse_lines(held, now))

@@ -68,9 +68,9 @@ def test_a_window_past_what_is_held_is_the_true_number_of_one_a_little_longer(
         place = (len(values) - 1) * share
         near = ordered[int(place) : int(place) + 2]
         bound = 1.001 * ERROR * max(map(abs, near))
-        value = of(f"quantile(x, {100 * share:g}%)")
-        assert value is not None
-        assert near[0] - bound <= value <= near[-1] + bound
+        told = of(f"quantile(x, {100 * share:g}%)")
+        assert told is not None
+        assert near[0] - bound <= told <= near[-1] + bound
     if not window.folded.late:
         curve = list(accumulate(values, initial=1e7))
         falls = [1 - e / peak for e, peak in zip(curve, accumulate(curve, max), strict=True)]
