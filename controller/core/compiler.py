@@ -26,13 +26,22 @@ from controller.core.rules import RuleCompiler
 from controller.core.share import NONE, Share, from_percent, percent_text
 from controller.policy.aggregation import default_min_samples, is_statistical
 from controller.policy.expression import Condition, references
-from controller.policy.models import Approval, Lock, Metric, Policy, Rollback, Stage, Trigger
+from controller.policy.models import (
+    Approval,
+    Lock,
+    Metric,
+    Policy,
+    Rollback,
+    Stage,
+    Trigger,
+    window_length,
+)
 from controller.policy.units import metric_unit
 
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
 MAX_AGE = timedelta(hours=1)
-"""Age past which a metric over a session, stage or rollout says nothing, if it declares none."""
+"""Age past which a metric whose window has no length says nothing, if it declares none."""
 DEADLINE_HOLDS = 3
 """A stage that declares no deadline has this many times its hold."""
 
@@ -211,7 +220,7 @@ def _metric(name: str, metric: Metric) -> MetricPlan:
 
 
 def _max_age(metric: Metric) -> timedelta:
-    return metric.window if isinstance(metric.window, timedelta) else MAX_AGE
+    return window_length(metric.window) or MAX_AGE
 
 
 def _without_samples(

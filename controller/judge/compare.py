@@ -134,10 +134,12 @@ def pair_up(
     since: datetime,
     now: datetime,
     factor: float = 1.0,
+    newest: int | None = None,
 ) -> Pairs | None:
-    """Differences by key over (since, now], for a mean or a ratio. Several observations of one
-    key count as their mean. None unless at least half of the smaller side pairs up: then the
-    keys are not there to compare by. Raises AggregationError."""
+    """Differences by key over (since, now], of each side's `newest` so many, for a mean
+    or a ratio. Several observations of one key count as their mean. None unless at least half of
+    the smaller side pairs up: then the keys are not there to compare by. Raises
+    AggregationError."""
     aggregation = parse(expression)
     if candidate is None or baseline is None or aggregation.field is None:
         return None
@@ -147,8 +149,8 @@ def pair_up(
         return None
     is_ratio = aggregation.name == "ratio"
     scale = 1.0 if is_ratio else factor
-    lo, hi = first.between(since, now)
-    other_lo, other_hi = second.between(since, now)
+    lo, hi = first.between(since, now, newest)
+    other_lo, other_hi = second.between(since, now, newest)
     state = (lo, hi, first.breaks, other_lo, other_hi, second.breaks)
     asked = ("pairs", is_ratio, factor, baseline.version)
     known = first.memo.get(asked)

@@ -17,6 +17,7 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     metrics.aggregations,
     metrics.units,
     metrics.windows_outlast_ticks,
+    metrics.newest_are_enough,
     stages.one_kind_of_weight,
     stages.weights_rise,
     stages.ends_whole,

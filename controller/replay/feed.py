@@ -10,6 +10,7 @@ from controller.core.measurement import BASELINE, Measurement
 from controller.core.plan import Plan
 from controller.policy.aggregation import parse_aggregation
 from controller.replay.scenario import Flow, Scenario
+from controller.sources import longest_window
 from controller.sources.base import Request, Source, SourceError
 from controller.sources.push import PushSource
 from controller.store.base import ObservationBatch, Store
@@ -83,7 +84,13 @@ class Feed:
         """Open the push sources on a store, as a start of the controller does."""
         flowing = {*self.flowing, *(flow.source for flow in self.scenario.flows)}
         self.push = {
-            name: PushSource(name, store, f"{self.plan.rollout}/{name}") for name in sorted(flowing)
+            name: PushSource(
+                name,
+                store,
+                f"{self.plan.rollout}/{name}",
+                reach=longest_window(self.plan.metrics.values(), name),
+            )
+            for name in sorted(flowing)
         }
 
     def sources(self) -> dict[str, Source]:

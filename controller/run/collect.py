@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec.structs import replace
 
+from controller.core.calendar import EPOCH, milliseconds
 from controller.core.measurement import (
     BASELINE,
     CANDIDATE,
@@ -24,6 +25,7 @@ from controller.core.measurement import (
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
 from controller.judge.compare import Pairs, difference
+from controller.policy.models import Newest, OpenTime
 from controller.sources.base import Request, Source
 
 log = logging.getLogger(__name__)
@@ -182,6 +184,7 @@ def _request(plan: Plan, state: State, ask: _Ask, now: datetime) -> Request:
         now,
         metric.capital,
         metric.unit.factor,
+        metric.window.count if isinstance(metric.window, Newest) else None,
     )
 
 
@@ -190,6 +193,10 @@ def _since(plan: Plan, state: State, metric: MetricPlan, now: datetime) -> datet
     window = metric.window
     if isinstance(window, timedelta):
         return now - window
+    if isinstance(window, OpenTime):
+        return plan.calendar.before_open_ms(now, milliseconds(window.length))
+    if isinstance(window, Newest):
+        return EPOCH
     if window == "session":
         return plan.calendar.session_start(now)
     if window == "stage":

@@ -19,7 +19,7 @@ from controller.effects.base import EffectError, Target
 from controller.policy.models import PushSource as PushModel
 from controller.run.plans import Plans
 from controller.run.unit import UnknownRollout
-from controller.sources import open_source
+from controller.sources import longest_window, open_source
 from controller.sources.base import Source, SourceError, Unset
 from controller.sources.directory import DirectorySource
 from controller.sources.push import PushSource, Received
@@ -132,6 +132,7 @@ class Opened:
                     store=self._store,
                     base_dir=known.path.parent,
                     rollout=state.rollout,
+                    reach=longest_window(known.policy.metrics.values(), name),
                 )
             )
         slow = any(not isinstance(model, PushModel) for model in models.values())

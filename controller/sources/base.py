@@ -24,6 +24,8 @@ class Request:
     capital: float | None = None
     factor: float = 1.0
     """Takes one of the metric's declared unit to the base unit."""
+    newest: int | None = None
+    """Of what is in the window, only the newest so many that carry the field."""
 
 
 class Source(Protocol):

@@ -6,7 +6,7 @@ idempotency key, for the case that such a note has been pruned.
 """
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -50,11 +50,12 @@ class DirectorySource(PushSource):
         stored_name: str | None = None,
         *,
         limit: int = LIMIT,
+        reach: timedelta | None = None,
     ) -> None:
         """The directory need not be there yet. Raises StoreError."""
         self.directory = directory
         self._cursors: dict[str, Cursor] = {}
-        super().__init__(name, store, stored_name, limit=limit)
+        super().__init__(name, store, stored_name, limit=limit, reach=reach)
 
     def poll(self, now: datetime) -> int:
         """Take in whole lines that have come since; how many observations were accepted. A file

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from controller.policy.aggregation import AggregationError, default_min_samples
 from controller.policy.expression import Condition, references
-from controller.policy.models import ConfigPublisher, Policy, Stage, Trigger
+from controller.policy.models import ConfigPublisher, Metric, Policy, Stage, Trigger
 from controller.policy.names import Names
 from controller.policy.places import Places
 
@@ -92,6 +93,16 @@ def longest_stay(stage: Stage) -> timedelta:
     """The most open time in all steps of a stage: their deadlines, and the wait for approvals."""
     each = deadline(stage) + (stage.approval.within if stage.approval else timedelta(0))
     return len(weights(stage)) * each
+
+
+def needed_samples(metric: Metric) -> int:
+    """Observations without which a metric says nothing; 0 if its aggregation cannot be read."""
+    if metric.min_samples is not None:
+        return metric.min_samples
+    try:
+        return default_min_samples(metric)
+    except AggregationError:
+        return 0
 
 
 def action(trigger: Trigger) -> str:

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil, floor
 
-from controller.policy.aggregation import AggregationError, default_min_samples
 from controller.policy.checks.context import (
     Context,
     deadline,
     duration_text,
+    needed_samples,
     percent_text,
     weights,
 )
 from controller.policy.expression import Condition, references
 from controller.policy.findings import Finding
-from controller.policy.models import Metric, Stage
+from controller.policy.models import Metric, Newest, Stage, window_length
 
 _SESSION = timedelta(days=1)
 
@@ -66,7 +66,7 @@ def _first_shortage(
         metric = context.policy.metrics.get(name)
         if metric is None or side in context.policy.sources:
             continue
-        needed = _needed(metric) if min_samples is None else min_samples
+        needed = needed_samples(metric) if min_samples is None else min_samples
         for weight in weights(stage):
             share = _share(stage, weight, side)
             span = _span(context, number, metric)
@@ -77,15 +77,6 @@ def _first_shortage(
             if 0 < expected < needed:
                 return _Shortage(stage.name, weight, side, name, needed, expected, span, share)
     return None
-
-
-def _needed(metric: Metric) -> int:
-    if metric.min_samples is not None:
-        return metric.min_samples
-    try:
-        return default_min_samples(metric)
-    except AggregationError:
-        return 0
 
 
 def _share(stage: Stage, weight: float, side: str) -> float | None:
@@ -101,10 +92,11 @@ def _share(stage: Stage, weight: float, side: str) -> float | None:
 def _span(context: Context, number: int, metric: Metric) -> timedelta | None:
     """How long observations add up before the stage must be done; None if nobody can say."""
     stage = context.policy.stages[number]
-    if isinstance(metric.window, timedelta):
-        return metric.window
+    length = window_length(metric.window)
+    if length is not None:
+        return length
     longest = deadline(stage)
-    if not longest or (metric.window == "rollout" and number):
+    if not longest or isinstance(metric.window, Newest) or (metric.window == "rollout" and number):
         return None
     return min(longest, _SESSION) if metric.window == "session" else longest
 

@@ -8,7 +8,7 @@ from controller.policy.calendars import CALENDARS
 from controller.policy.checks.context import Context, action, duration_text, longest_stay
 from controller.policy.expression import references
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import SqlSource
+from controller.policy.models import SqlSource, window_length
 from controller.policy.places import Where
 
 MOST_REMEMBERED = 1000
@@ -142,8 +142,9 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
         if isinstance(source, SqlSource):
             yield ("sources", name, "timeout"), source.timeout
     for name, metric in policy.metrics.items():
-        if isinstance(metric.window, timedelta):
-            yield ("metrics", name, "window"), metric.window
+        length = window_length(metric.window)
+        if length is not None:
+            yield ("metrics", name, "window"), length
     for number, stage in enumerate(policy.stages):
         if stage.deadline is not None:
             yield ("stages", number, "deadline", "after"), stage.deadline.after

@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from controller.core.measurement import Measurement
+from controller.judge.window import LIMIT
+from controller.policy.models import Metric, Newest
+from controller.sources import longest_window
 from controller.sources.base import Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse
 from controller.sources.push import BATCH, VERSIONS, PushSource
@@ -29,8 +35,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def opened(store: Store, **more: int) -> PushSource:
-    return PushSource("signals", store, "ifd/signals", **more)
+def opened(
+    store: Store, limit: int = LIMIT, reach: timedelta | None = None, name: str = "ifd/signals"
+) -> PushSource:
+    return PushSource("signals", store, name, limit=limit, reach=reach)
 
 
 def ask(
@@ -221,3 +229,97 @@ def test_what_is_stamped_a_little_ahead_of_the_clock_counts_at_once() -> None:
     assert earlier.at == NOW - AHEAD
     with pytest.raises(ObservationError, match="is 1m 01s ahead of the clock"):
         parse({"version": "v3", "ts": NOW + AHEAD + timedelta(seconds=1)}, NOW)
+
+
+EXPRESSIONS = (
+    "count()", "sum(x)", "mean(x)", "ratio(x)", "quantile(x, 90%)", "max_drawdown(x)", "last(x)",
+)  # fmt: skip
+
+
+def test_answers_are_the_same_bytes_however_it_was_batched_and_asked_and_after_a_restart(
+    store: Store,
+) -> None:
+    random = Random(7)
+    lines = [
+        {
+            "version": random.choice(["v1", "v3"]),
+            "ts": (NOW + (n - random.choice([0, 0, 0, 40])) * SECOND).isoformat(),
+            "x": random.gauss(0, 100),
+        }
+        for n in range(4_000)
+    ]
+    end = NOW + 4_000 * SECOND
+    one_by_one, at_once = opened(store, 500, name="a"), opened(store, 500, name="b")
+    for number, line in enumerate(lines):
+        now = NOW + number * SECOND
+        one_by_one.push([line], now)
+        if number % 7 == 0:
+            for expression in EXPRESSIONS:
+                ask(one_by_one, expression, now=now)
+    at_once.push(b"\n".join(map(msgspec.json.encode, lines)), end)
+    again = opened(store, 500, name="a")
+
+    def answers(source: PushSource) -> list[bytes]:
+        """But for the number of the last batch."""
+        requests = [
+            Request("candidate", "m", version, expression, end - span * SECOND, end, 1e6)
+            for version in ("v1", "v3")
+            for expression in EXPRESSIONS
+            for span in (60, 900, 3_000, 10_000)
+        ]
+        found = [replace(each, through=None) for each in source.measure(requests)]
+        return [msgspec.json.encode(each) for each in found]
+
+    expected = answers(one_by_one)
+    assert any(b"approximate" in each for each in expected)
+    assert answers(again) == expected
+    assert answers(at_once) == expected
+
+
+def test_lines_are_stored_as_they_came_unless_they_do_not_say_it_all(store: Store) -> None:
+    source = opened(store)
+    good = b'{"version":"v3","id":"a","x":1.50}'
+    note = b'{"note":"x","version":"v3"}'
+    source.push(b"\n".join((good, b'{"id":"a","y":2}', note + b"\r", b"{")), NOW)
+    (batch,) = store.observations("ifd/signals")
+    first, second, third = batch.lines.rstrip(b"\n").split(b"\n")
+    assert first == good
+    assert json.loads(second)["version"] == "v3"
+    assert third.startswith(b'{"version":"v3"')
+    for each in (source, opened(store)):
+        assert ask(each, "count()").value == 2
+        assert ask(each, "sum(y)").value == 2
+        assert ask(each, "count(note)").value == 1
+
+
+def test_check_tells_what_is_held_folded_late_and_forgotten(store: Store) -> None:
+    source = opened(store, 10)
+    rows = [
+        {"version": "v3", "id": f"i{n}", "ts": (NOW + n * SECOND).isoformat(), "x": n}
+        for n in range(30)
+    ]
+    source.push([*rows, {"version": "v3", "ts": NOW.isoformat(), "x": -1}], NOW + 30 * SECOND)
+    assert "v3: 10, and 21 folded in " in source.check()
+    assert "2 values came after their time had been folded" in source.check()
+    assert "20 ids forgotten" in source.check()
+
+
+def test_a_source_holds_no_more_than_its_metrics_look_at(store: Store) -> None:
+    source = opened(store, reach=timedelta(minutes=1))
+    for minute in range(100):
+        now = NOW + minute * timedelta(minutes=1)
+        source.push([{"version": "v3", "x": n} for n in range(100)], now)
+    assert "v3: 2000, and 8000 folded in 1 slices" in source.check()
+    (found,) = source.measure([Request("candidate", "m", "v3", "count()", now - SECOND, now)])
+    assert (found.value, found.detail) == (100, "")
+
+
+def test_how_far_metrics_look_is_the_longest_of_their_windows_where_it_can_be_told() -> None:
+    short = Metric(source="signals", value="count()", window=timedelta(minutes=5))
+    long = Metric(source="signals", value="count()", window=timedelta(hours=5))
+    other = Metric(source="other", value="count()", window="rollout")
+    newest = Metric(source="signals", value="count()", window=Newest(10))
+    assert longest_window([short, long, other], "signals") == timedelta(hours=5)
+    assert longest_window([short, other], "other") is None
+    assert longest_window([short, newest], "signals") is None
+    assert longest_window([other], "signals") == timedelta(0)
