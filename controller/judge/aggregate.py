@@ -87,10 +87,9 @@ def measure(
     if first == after and (known := column.memo.get(asked)) is not None and known[0] == state:
         remembered: Measurement = known[1]
         return remembered
-    parts = [*window.folded.parts(key, first, after), *column.parts(lo, hi)]
-    if not parts:
+    whole = _whole(window, key, column, (first, after, lo, hi))
+    if whole is None:
         return _nothing(aggregation, window, since, now, through)
-    whole = joined(parts)
     found = _of_part(window, whole, Asked(aggregation, capital), factor, through)
     if first == after:
         if len(column.memo) >= MEMO_LIMIT:
@@ -99,6 +98,23 @@ def measure(
     elif found.value is not None:
         begin = moment(window.folded.slices[first].first)
         found = replace(found, detail=_approximately(aggregation, whole, since - begin, newest))
+    return found
+
+
+def _whole(
+    window: Window, key: Key, column: Column, bounds: tuple[int, int, int, int]
+) -> Part | None:
+    """What is folded and what is held of a field within the bounds; remembered, since other
+    metrics of the same tick look at the same."""
+    first, after, lo, hi = bounds
+    state = (bounds, column.breaks, window.folded.changes)
+    known = column.memo.get(OBSERVATIONS)
+    if known is not None and known[0] == state:
+        found: Part | None = known[1]
+        return found
+    parts = [*window.folded.parts(key, first, after), *column.parts(lo, hi)]
+    found = joined(parts) if parts else None
+    column.memo[OBSERVATIONS] = (state, found)
     return found
 
 

@@ -17,7 +17,9 @@ MICROSECOND = timedelta(microseconds=1)
 BLOCK = 128
 """Values of one block."""
 GROUP = 16
-"""Blocks of one group: what a group comes to is remembered as well."""
+"""Blocks of one group, and groups of one larger group."""
+LEVELS = 3
+"""Blocks, groups, groups of groups: of each is remembered what it comes to."""
 ORDER_BITS = 40
 _LAST = (1 << ORDER_BITS) - 1
 
@@ -27,7 +29,7 @@ class Column:
     a slice for good: values appended later leave it as it is, and whatever else changes counts as
     a break. `first` is how many values have left at the front."""
 
-    __slots__ = ("_blocks", "_groups", "breaks", "first", "keys", "memo", "places", "values")
+    __slots__ = ("_known", "breaks", "first", "keys", "memo", "places", "values")
 
     def __init__(self) -> None:
         self.places: list[int] = []
@@ -37,9 +39,8 @@ class Column:
         self.first = 0
         self.memo: dict[Any, Any] = {}
         """What was computed of a slice, by what was asked: the judge's own."""
-        self._blocks: dict[int, Part] = {}
-        self._groups: dict[int, Part] = {}
-        """By number, counted from the first value that there ever was."""
+        self._known: tuple[dict[int, Part], ...] = tuple({} for _ in range(LEVELS))
+        """Of each level by number, counted from the first value that there ever was."""
 
     def between(self, since: datetime, now: datetime, newest: int | None = None) -> tuple[int, int]:
         """Slice of what was seen in (since, now], or of the `newest` so many of that."""
@@ -65,7 +66,7 @@ class Column:
         self.keys.insert(index, key)
         self.breaks += 1
         end = self.first + len(self.places)
-        self._forget((self.first + index) // BLOCK, end // BLOCK + 1)
+        self._forget((self.first + index) // BLOCK, end // BLOCK)
 
     def parts(self, lo: int, hi: int) -> list[Part]:
         """The values of [lo, hi): whole groups, whole blocks, and what is left at both ends."""
@@ -73,7 +74,7 @@ class Column:
         first, after = -(-begin // BLOCK), end // BLOCK
         if after <= first:
             return [self._values(begin, end)] if lo < hi else []
-        found = self._whole(first, after)
+        found = self._cover(0, first, after)
         if begin < first * BLOCK:
             found.insert(0, self._values(begin, first * BLOCK))
         if after * BLOCK < end:
@@ -87,47 +88,46 @@ class Column:
             return None
         gone = joined(self.parts(0, count))
         del self.places[:count], self.values[:count], self.keys[:count]
-        self._forget(self.first // BLOCK, (self.first + count) // BLOCK + 1)
+        self._forget(self.first // BLOCK, (self.first + count) // BLOCK)
         self.first += count
         self.breaks += 1
         self.memo.clear()
         return gone
 
-    def _whole(self, first: int, after: int) -> list[Part]:
-        """Blocks [first, after), all of whose values are held."""
+    def _cover(self, level: int, first: int, after: int) -> list[Part]:
+        """Blocks or groups [first, after) of a level, as few parts as may be."""
         begin, end = -(-first // GROUP), after // GROUP
-        if end <= begin:
-            return [self._block(number) for number in range(first, after)]
+        if level == LEVELS - 1 or end <= begin:
+            return [self._part(level, number) for number in range(first, after)]
         return [
-            *[self._block(number) for number in range(first, begin * GROUP)],
-            *[self._group(number) for number in range(begin, end)],
-            *[self._block(number) for number in range(end * GROUP, after)],
+            *[self._part(level, number) for number in range(first, begin * GROUP)],
+            *self._cover(level + 1, begin, end),
+            *[self._part(level, number) for number in range(end * GROUP, after)],
         ]
 
-    def _group(self, number: int) -> Part:
-        found = self._groups.get(number)
+    def _part(self, level: int, number: int) -> Part:
+        known = self._known[level]
+        found = known.get(number)
         if found is None:
-            first = number * GROUP
-            found = Joined([self._block(each) for each in range(first, first + GROUP)])
-            self._groups[number] = found
-        return found
-
-    def _block(self, number: int) -> Part:
-        found = self._blocks.get(number)
-        if found is None:
-            found = self._blocks[number] = self._values(number * BLOCK, (number + 1) * BLOCK)
+            if level == 0:
+                found = self._values(number * BLOCK, (number + 1) * BLOCK)
+            else:
+                first = number * GROUP
+                lower = [self._part(level - 1, each) for each in range(first, first + GROUP)]
+                found = Joined(lower)
+            known[number] = found
         return found
 
     def _values(self, begin: int, end: int) -> Values:
         lo, hi = begin - self.first, end - self.first
         return Values(self.values[lo:hi], self.places[hi - 1])
 
-    def _forget(self, first: int, after: int) -> None:
-        """What blocks [first, after) come to is not remembered any more."""
-        for number in range(first, after):
-            self._blocks.pop(number, None)
-        for number in range(first // GROUP, after // GROUP + 1):
-            self._groups.pop(number, None)
+    def _forget(self, first: int, last: int) -> None:
+        """What the blocks `first` to `last` come to is not remembered any more."""
+        for known in self._known:
+            for number in range(first, last + 1):
+                known.pop(number, None)
+            first, last = first // GROUP, last // GROUP
 
 
 def micros(at: datetime) -> int:

@@ -45,7 +45,7 @@ class Slice:
 class Folded:
     """The slices of one version, oldest first, none of them overlapping."""
 
-    __slots__ = ("_groups", "_join_at", "late", "slices", "until")
+    __slots__ = ("_groups", "_join_at", "changes", "late", "slices", "until")
 
     def __init__(self) -> None:
         self.slices: list[Slice] = []
@@ -53,6 +53,8 @@ class Folded:
         """Everything up to this place is folded."""
         self.late = 0
         """Values that came after their slice of time had been folded."""
+        self.changes = 0
+        """How often anything but appending has changed the slices."""
         self._join_at = _APART
         self._groups: dict[tuple[Key, int], Part | None] = {}
         """What every `GROUP` slices come to, by field and number."""
@@ -70,6 +72,7 @@ class Folded:
         """Values of a time that is folded already. Within their slice they stand at its start."""
         self.late += len(values)
         self._groups.clear()
+        self.changes += 1
         index = bisect_left(self.slices, place, key=_last)
         if index == len(self.slices) or self.slices[index].first > place:
             self.slices.insert(index, Slice(place, place))
@@ -105,6 +108,7 @@ class Folded:
         kept.append(_joined(group))
         self.slices = kept[::-1]
         self._groups.clear()
+        self.changes += 1
         self._join_at = len(kept) + max(_APART, len(kept) // _APART)
 
     def between(self, place: int, until: int) -> tuple[int, int]:

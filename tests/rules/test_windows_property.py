@@ -28,7 +28,7 @@ def small_blocks() -> Iterator[None]:
     """Few values make several blocks and groups, and a search of several rounds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(column, "BLOCK", 4)
-        patch.setattr(column, "GROUP", 3)
+        patch.setattr(column, "GROUP", 2)
         patch.setattr(quantile, "FEW", 2)
         yield
 
