@@ -33,6 +33,7 @@ parse = lru_cache(maxsize=4096)(parse_aggregation)
 
 MEMO_LIMIT = 64
 """Answers remembered per field."""
+_WHOLE = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +109,13 @@ def _whole(
     metrics of the same tick look at the same."""
     first, after, lo, hi = bounds
     state = (bounds, column.breaks, window.folded.changes)
-    known = column.memo.get(OBSERVATIONS)
+    known = column.memo.get(_WHOLE)
     if known is not None and known[0] == state:
         found: Part | None = known[1]
         return found
     parts = [*window.folded.parts(key, first, after), *column.parts(lo, hi)]
     found = joined(parts) if parts else None
-    column.memo[OBSERVATIONS] = (state, found)
+    column.memo[_WHOLE] = (state, found)
     return found
 
 

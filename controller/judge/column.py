@@ -29,7 +29,7 @@ class Column:
     a slice for good: values appended later leave it as it is, and whatever else changes counts as
     a break. `first` is how many values have left at the front."""
 
-    __slots__ = ("_known", "breaks", "first", "keys", "memo", "places", "values")
+    __slots__ = ("_from", "_known", "breaks", "first", "keys", "memo", "places", "values")
 
     def __init__(self) -> None:
         self.places: list[int] = []
@@ -39,8 +39,9 @@ class Column:
         self.first = 0
         self.memo: dict[Any, Any] = {}
         """What was computed of a slice, by what was asked: the judge's own."""
-        self._known: tuple[dict[int, Part], ...] = tuple({} for _ in range(LEVELS))
-        """Of each level by number, counted from the first value that there ever was."""
+        self._known: tuple[list[Part | None], ...] = tuple([] for _ in range(LEVELS))
+        self._from = [0] * LEVELS
+        """Number of the first part known of each level, counted from the first value ever."""
 
     def between(self, since: datetime, now: datetime, newest: int | None = None) -> tuple[int, int]:
         """Slice of what was seen in (since, now], or of the `newest` so many of that."""
@@ -65,8 +66,7 @@ class Column:
         self.values.insert(index, value)
         self.keys.insert(index, key)
         self.breaks += 1
-        end = self.first + len(self.places)
-        self._forget((self.first + index) // BLOCK, end // BLOCK)
+        self._forget_from(index)
 
     def parts(self, lo: int, hi: int) -> list[Part]:
         """The values of [lo, hi): whole groups, whole blocks, and what is left at both ends."""
@@ -88,8 +88,8 @@ class Column:
             return None
         gone = joined(self.parts(0, count))
         del self.places[:count], self.values[:count], self.keys[:count]
-        self._forget(self.first // BLOCK, (self.first + count) // BLOCK)
         self.first += count
+        self._forget_before()
         self.breaks += 1
         self.memo.clear()
         return gone
@@ -106,8 +106,10 @@ class Column:
         ]
 
     def _part(self, level: int, number: int) -> Part:
-        known = self._known[level]
-        found = known.get(number)
+        known, index = self._known[level], number - self._from[level]
+        if index >= len(known):
+            known.extend([None] * (index + 1 - len(known)))
+        found = known[index]
         if found is None:
             if level == 0:
                 found = self._values(number * BLOCK, (number + 1) * BLOCK)
@@ -115,19 +117,27 @@ class Column:
                 first = number * GROUP
                 lower = [self._part(level - 1, each) for each in range(first, first + GROUP)]
                 found = Joined(lower)
-            known[number] = found
+            known[index] = found
         return found
 
     def _values(self, begin: int, end: int) -> Values:
         lo, hi = begin - self.first, end - self.first
         return Values(self.values[lo:hi], self.places[hi - 1])
 
-    def _forget(self, first: int, last: int) -> None:
-        """What the blocks `first` to `last` come to is not remembered any more."""
-        for known in self._known:
-            for number in range(first, last + 1):
-                known.pop(number, None)
-            first, last = first // GROUP, last // GROUP
+    def _forget_from(self, index: int) -> None:
+        """What values from `index` on come to is not remembered any more."""
+        number = (self.first + index) // BLOCK
+        for level, known in enumerate(self._known):
+            del known[max(0, number - self._from[level]) :]
+            number //= GROUP
+
+    def _forget_before(self) -> None:
+        """Nor what values before `first` came to."""
+        number = -(-self.first // BLOCK)
+        for level, known in enumerate(self._known):
+            del known[: number - self._from[level]]
+            self._from[level] = number
+            number = -(-number // GROUP)
 
 
 def micros(at: datetime) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.judge.column import ORDER_BITS
-from controller.judge.summary import Joined, Part, Summary, Values, joined, summed_up
+from controller.judge.summary import Joined, Part, Values, joined, summed_up
 
 SHARE = 0.02
 """Of a window, what may have been seen before its start."""
@@ -21,6 +21,8 @@ _APART = 8
 
 Key = str | tuple[str]
 """Name of a field that holds numbers; in a tuple, of one that holds text."""
+LATE = 128
+"""Late values of a slice that are held."""
 GROUP = 16
 """Slices whose sum is remembered."""
 
@@ -30,16 +32,40 @@ OBSERVATIONS = ""
 
 @dataclass(slots=True)
 class Slice:
-    """Observations from the place `first` to the place `last`, by field."""
+    """Observations from the place `first` to the place `last`, by field. `late` are values that
+    came after the slice was made: they stand at its start."""
 
     first: int
     last: int
-    fields: dict[Key, Summary] = field(default_factory=dict)
+    fields: dict[Key, Part] = field(default_factory=dict)
+    late: dict[Key, list[float]] = field(default_factory=dict)
 
-    @property
-    def count(self) -> int:
-        """Observations in it."""
-        return self.fields[OBSERVATIONS].count
+    def part(self, key: Key) -> Part | None:
+        """What it has of a field."""
+        known, late = self.fields.get(key), self.late.get(key)
+        if not late:
+            return known
+        values = Values(late, self.first)
+        return values if known is None else Joined([values, known])
+
+    def parts(self) -> dict[Key, Part]:
+        """What it has of every field."""
+        found = {key: self.part(key) for key in (*self.fields, *self.late)}
+        return {key: part for key, part in found.items() if part is not None}
+
+    def add(self, key: Key, value: float) -> None:
+        """One more value; of many, only their sum is kept."""
+        late = self.late.setdefault(key, [])
+        late.append(value)
+        if len(late) >= LATE:
+            part = self.part(key)
+            assert part is not None
+            self.fields[key], self.late[key] = summed_up(part), []
+
+    def count(self, key: Key) -> int:
+        """Values of a field."""
+        known = self.fields.get(key)
+        return len(self.late.get(key, ())) + (known.count if known is not None else 0)
 
 
 class Folded:
@@ -60,26 +86,28 @@ class Folded:
         """What every `GROUP` slices come to, by field and number."""
 
     def __len__(self) -> int:
-        return sum(each.count for each in self.slices)
+        return sum(each.count(OBSERVATIONS) for each in self.slices)
 
     def fold(self, first: int, last: int, columns: Mapping[Key, Part]) -> None:
         """Take in what follows: values from the place `first` to `last`."""
-        fields = {key: summed_up(values) for key, values in columns.items()}
+        fields: dict[Key, Part] = {key: summed_up(values) for key, values in columns.items()}
         self.slices.append(Slice(first, last, fields))
         self.until = last
 
-    def add(self, place: int, values: dict[Key, float]) -> None:
-        """Values of a time that is folded already. Within their slice they stand at its start."""
+    def add(self, place: int, values: Mapping[Key, float], newest: int, held: int) -> None:
+        """Values of a time that is folded already; `newest` and `held` as for `join`."""
         self.late += len(values)
-        self._groups.clear()
-        self.changes += 1
+        self._changed()
         index = bisect_left(self.slices, place, key=_last)
         if index == len(self.slices) or self.slices[index].first > place:
-            self.slices.insert(index, Slice(place, place))
-        fields = self.slices[index].fields
+            before = self.slices[index - 1] if index else None
+            if before is not None and _fits(before, place, newest, held):
+                before.last = place
+                index -= 1
+            else:
+                self.slices.insert(index, Slice(place, place))
         for key, value in values.items():
-            late, known = Values([value], place), fields.get(key)
-            fields[key] = summed_up(late if known is None else Joined([late, known]))
+            self.slices[index].add(key, value)
 
     def join(self, newest: int, held: int, reach: int | None) -> None:
         """Make slices wider where they may be. `newest`: the newest place; `held`: observations
@@ -90,25 +118,25 @@ class Folded:
         now, newer = newest >> ORDER_BITS, held
         kept: list[Slice] = []
         group = [self.slices[-1]]
-        count = group[0].count
+        count = group[0].count(OBSERVATIONS)
         for older in reversed(self.slices[:-1]):
             last = group[0].last >> ORDER_BITS
             unseen = reach is not None and now - last > reach
+            more = older.count(OBSERVATIONS)
             fits = (
-                count + older.count <= SHARE * newer
+                count + more <= SHARE * newer
                 and last - (older.first >> ORDER_BITS) <= SHARE * (now - last)
             )  # fmt: skip
             if unseen or fits:
                 group.append(older)
-                count += older.count
+                count += more
                 continue
             kept.append(_joined(group))
             newer += count
-            group, count = [older], older.count
+            group, count = [older], more
         kept.append(_joined(group))
         self.slices = kept[::-1]
-        self._groups.clear()
-        self.changes += 1
+        self._changed()
         self._join_at = len(kept) + max(_APART, len(kept) // _APART)
 
     def between(self, place: int, until: int) -> tuple[int, int]:
@@ -120,8 +148,7 @@ class Folded:
         """Where to begin in [lo, hi) to have the newest `count` values of a field."""
         while hi > lo and count > 0:
             hi -= 1
-            found = self.slices[hi].fields.get(key)
-            count -= found.count if found is not None else 0
+            count -= self.slices[hi].count(key)
         return hi
 
     def parts(self, key: Key, lo: int, hi: int) -> list[Part]:
@@ -137,8 +164,12 @@ class Folded:
         ]
 
     def _parts(self, key: Key, lo: int, hi: int) -> list[Part]:
-        found = [each.fields.get(key) for each in self.slices[lo:hi]]
+        found = [each.part(key) for each in self.slices[lo:hi]]
         return [part for part in found if part is not None]
+
+    def _changed(self) -> None:
+        self._groups.clear()
+        self.changes += 1
 
     def _group(self, key: Key, number: int) -> Part | None:
         if (key, number) not in self._groups:
@@ -147,14 +178,21 @@ class Folded:
         return self._groups[key, number]
 
 
+def _fits(before: Slice, place: int, newest: int, held: int) -> bool:
+    """Whether a slice may be made longer, up to `place`, and hold one more."""
+    at, now = place >> ORDER_BITS, newest >> ORDER_BITS
+    short = at - (before.first >> ORDER_BITS) <= SHARE * (now - at)
+    return short and before.count(OBSERVATIONS) < SHARE * held
+
+
 def _joined(newest_first: list[Slice]) -> Slice:
     if len(newest_first) == 1:
         return newest_first[0]
     parts: dict[Key, list[Part]] = {}
     for each in reversed(newest_first):
-        for key, part in each.fields.items():
+        for key, part in each.parts().items():
             parts.setdefault(key, []).append(part)
-    fields = {key: summed_up(joined(found)) for key, found in parts.items()}
+    fields: dict[Key, Part] = {key: summed_up(joined(found)) for key, found in parts.items()}
     return Slice(newest_first[-1].first, newest_first[0].last, fields)
 
 

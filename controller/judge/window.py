@@ -108,7 +108,8 @@ class Window:
         if column is None:
             return
         if place <= self.folded.until:
-            self.folded.add(place, {(name,) if isinstance(value, str) else name: number})
+            key_of = (name,) if isinstance(value, str) else name
+            self.folded.add(place, {key_of: number}, self.all.places[-1], len(self))
         else:
             column.insert(place, number, key)
 
@@ -144,7 +145,7 @@ class Window:
             column, number = self._column(name, value)
             if column is not None:
                 values[(name,) if isinstance(value, str) else name] = number
-        self.folded.add(place, values)
+        self.folded.add(place, values, self.all.places[-1], len(self))
         self._join()
 
     def _fold(self) -> None:
