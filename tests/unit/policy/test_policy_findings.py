@@ -217,6 +217,14 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "more samples than the window looks at": (
         "window: 5m, min_samples: 100", "window: »last 50, min_samples: 100", "P326", "last 100",
     ),
+    "more samples of a trigger than the window looks at": (
+        "severity: high, confirm: 3 of 5}",
+        "severity: high, confirm: 3 of 5}\n"
+        "  - {name: recent, when: candidate.recent < 1, severity: high, min_samples: »60}",
+        "P326", "min_samples: 50",
+    ),
+    "a query over the newest so many": ("unit: USD}", "unit: USD, window: »last 50}", "P321",
+                                        "limit"),
     "more samples by default than the window looks at": (
         "unit: ms, window: 5m", "unit: ms, window: »last 20", "P326", "min_samples: 20",
     ),
