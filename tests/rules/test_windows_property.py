@@ -91,6 +91,7 @@ def type_7(values: list[float], share: float) -> float:
     return low + (ordered[min(int(place) + 1, len(values) - 1)] - low) * (place - int(place))
 
 
+@settings(deadline=None)
 @given(st.lists(observations, max_size=120), seconds, seconds)
 def test_a_window_says_what_a_plain_list_says(
     arrived: list[Observation], after: int, until: int
@@ -147,7 +148,7 @@ def test_the_same_again_in_any_order_changes_nothing(
             )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(observations, seconds, seconds), max_size=60),
     st.integers(2, 1000),
