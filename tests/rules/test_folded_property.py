@@ -137,6 +137,7 @@ def test_pieces_come_to_the_same_however_they_are_put_together(
 
 
 @given(rows, rows, st.floats(1, 1e8))
+@example(a=[-1.0], b=[-1.0], capital=1.0)
 def test_falls_of_two_pieces_are_those_of_the_whole_whatever_the_capital(
     a: list[float], b: list[float], capital: float
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from math import fsum, isfinite
+from random import Random
 from statistics import variance
 
 import pytest
@@ -174,6 +175,26 @@ def test_what_earlier_looks_left_behind_never_shows(
                     ours = measure(kept.window(version), expression, since, now, capital=1e7)
                     theirs = measure(fresh.window(version), expression, since, now, capital=1e7)
                     assert ours == theirs
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([30, 1000]))
+def test_a_late_value_is_in_every_look_after_it(seed: int, limit: int) -> None:
+    random, arrived, kept = Random(seed), [], Windows(limit)
+    now = T0 + 200 * SECOND
+    for second in range(200):
+        late = second * random.random() if random.random() < 0.2 else 0.0
+        at = T0 + (second - late) * SECOND
+        arrived.append(Observation("v3", at, {"x": random.gauss(0, 1)}))
+        kept.add(arrived[-1])
+        if second % 10:
+            for expression in EXPRESSIONS:
+                measure(kept.window("v3"), expression, T0 - SECOND, now)
+            continue
+        fresh = windows_of(arrived, limit)
+        for expression in EXPRESSIONS:
+            ours = measure(kept.window("v3"), expression, T0 - SECOND, now)
+            assert ours == measure(fresh.window("v3"), expression, T0 - SECOND, now)
 
 
 @given(st.lists(observations, max_size=80), st.integers(1, 10))
