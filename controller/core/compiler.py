@@ -26,13 +26,24 @@ from controller.core.rules import RuleCompiler
 from controller.core.share import NONE, Share, from_percent, percent_text
 from controller.policy.aggregation import default_min_samples, is_statistical
 from controller.policy.expression import Condition, references
-from controller.policy.models import Approval, Lock, Metric, Policy, Rollback, Stage, Trigger
+from controller.policy.models import (
+    Approval,
+    BarCount,
+    Lock,
+    Metric,
+    Policy,
+    Rollback,
+    Stage,
+    Trigger,
+)
 from controller.policy.units import metric_unit
 
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
 MAX_AGE = timedelta(hours=1)
 """Age past which a metric over a session, stage or rollout says nothing, if it declares none."""
+BARS_LATE = 4
+"""The same in bars, where that is longer: over a long weekend there are none."""
 DEADLINE_HOLDS = 3
 """A stage that declares no deadline has this many times its hold."""
 
@@ -207,11 +218,16 @@ def _metric(name: str, metric: Metric) -> MetricPlan:
         lower_is_better=metric.better == "lower",
         unit=metric_unit(metric),
         capital=metric.capital,
+        bar=metric.bar,
     )
 
 
 def _max_age(metric: Metric) -> timedelta:
-    return metric.window if isinstance(metric.window, timedelta) else MAX_AGE
+    if isinstance(metric.window, BarCount):
+        return max(metric.window.count, BARS_LATE) * (metric.bar or MAX_AGE)
+    if isinstance(metric.window, timedelta):
+        return metric.window
+    return max(MAX_AGE, BARS_LATE * (metric.bar or timedelta(0)))
 
 
 def _without_samples(

@@ -15,6 +15,7 @@ from controller.core.measurement import Measurements, Outcome
 from controller.core.share import Share
 from controller.core.state import stage_step
 from controller.policy.expression import Unit
+from controller.policy.models import BarCount
 
 if TYPE_CHECKING:
     from controller.core.machine import RolloutMachine
@@ -31,18 +32,20 @@ Evaluate = Callable[[Measurements, datetime], Judgement]
 
 @dataclass(frozen=True, slots=True)
 class MetricPlan:
-    """One metric. `window` of a duration, or since the start of the session, stage, rollout.
+    """One metric. `window` of a duration, of so many bars, or since the start of the session,
+    stage, rollout. `bar` is the length of the bars that returns are made of.
     With nothing newer than `max_age` it says nothing."""
 
     name: str
     source: str
     expression: str
-    window: timedelta | Literal["session", "stage", "rollout"]
+    window: timedelta | BarCount | Literal["session", "stage", "rollout"]
     max_age: timedelta
     min_samples: int
     lower_is_better: bool
     unit: Unit
     capital: float | None
+    bar: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

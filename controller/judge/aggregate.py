@@ -7,13 +7,16 @@ their number is `samples`. The text of the aggregation is parsed by `policy.aggr
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from math import dist, fsum, isfinite
 
 from msgspec.structs import replace
 
+from controller.core.calendar import ALWAYS, Calendar
 from controller.core.measurement import Measurement
+from controller.judge.formulas import FORMULAS, answer
+from controller.judge.look import Look
 from controller.judge.running import Running
 from controller.judge.window import Column, Window, moment
 from controller.policy.aggregation import (
@@ -50,18 +53,26 @@ def measure(
     capital: float | None = None,
     factor: float = 1.0,
     through: int | None = None,
+    other: Window | None = None,
+    bar: timedelta | None = None,
+    calendar: Calendar = ALWAYS,
 ) -> Measurement:
     """`expression` over the observations of `window` in (since, now].
 
     `factor` takes one of the field's unit to the base unit; counts and ratios have none.
-    `capital`, in the field's unit, makes a drawdown a fraction. `through` is passed on. Status
-    `no_data` where the aggregation is undefined, `error` where `expression` is none."""
+    `capital`, in the field's unit, makes a drawdown a fraction. `other` is the window of the
+    other version, for what is about both; `bar` and `calendar` are for what is made of bars, and
+    ages count open time. `through` is passed on. Status `no_data` where the aggregation is
+    undefined, `error` where `expression` is none."""
     try:
         aggregation = parse(expression)
     except AggregationError as error:
         return Measurement(status="error", detail=f"{error}: {error.hint}")
     if window is None:
         return _empty(aggregation, None, "nothing was ever seen of this version", through)
+    if aggregation.name in FORMULAS:
+        look = Look(aggregation, window, other, since, now, capital, bar, calendar)
+        return answer(look, factor, through)
     column = _column(window, aggregation)
     if column is None:
         if aggregation.name in WHOLE and window.missing_since(since):

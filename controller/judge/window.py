@@ -255,6 +255,16 @@ def moment(place: int) -> datetime:
     return EPOCH + timedelta(microseconds=place >> _ORDER_BITS)
 
 
+def stamp(place: int) -> int:
+    """Event time of a place in microseconds since 1970."""
+    return place >> _ORDER_BITS
+
+
+def arrival(place: int) -> int:
+    """When the observation of a place came in, in the order of all."""
+    return place & _LAST
+
+
 def _until(at: datetime) -> int:
     """The last place that an observation of `at` can have."""
     return (micros(at) << _ORDER_BITS) | _LAST

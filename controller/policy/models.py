@@ -8,6 +8,7 @@ A field's description is what an editor shows and what `docs/language.md` says: 
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,6 +20,7 @@ PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
 SHARE_PATTERN = r"^0*(100(\.0+)?|\d{1,2}(\.\d+)?)%$"
 """`PERCENT_PATTERN` up to the whole, for editors; a reader says which of both is wrong."""
 RATE_PATTERN = r"^(?=[0.]*[1-9])\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
+BARS_PATTERN = r"^[1-9]\d{0,4} bars?$"
 TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
 WINDOWS = ("session", "stage", "rollout")
@@ -61,15 +63,29 @@ def parse_rate(value: object) -> float:
     return float(match[1]) / (_UNIT_MS[match[2]] / 1000)
 
 
+@dataclass(frozen=True, slots=True)
+class BarCount:
+    """So many of a metric's bars, the newest that are over."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} bars"
+
+
 def parse_window(value: object) -> Any:
-    """A duration, or `session`, `stage`, `rollout`. Raises ValueError with the remedy."""
+    """A duration, a number of bars, or `session`, `stage`, `rollout`. Raises ValueError with the
+    remedy."""
     if value in WINDOWS:
         return value
+    if isinstance(value, str) and re.match(BARS_PATTERN, value):
+        return BarCount(int(value.split()[0]))
     try:
         return parse_duration(value)
     except ValueError:
         raise ValueError(
-            f"{value!r} is not a window; write a duration (30m) or session, stage, rollout"
+            f"{value!r} is not a window; write a duration (30m), bars (60 bars), or session, "
+            "stage, rollout"
         ) from None
 
 
@@ -124,10 +140,19 @@ Moment = Annotated[
     ),
 ]
 Window = Annotated[
-    timedelta | Literal["session", "stage", "rollout"],
+    timedelta | BarCount | Literal["session", "stage", "rollout"],
     Meta(
-        extra={"read": parse_window, "kind": "a duration, or session, stage, rollout"},
-        extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "30m"), {"enum": list(WINDOWS)}]},
+        extra={
+            "read": parse_window,
+            "kind": "a duration, a number of bars (60 bars), or session, stage, rollout",
+        },
+        extra_json_schema={
+            "anyOf": [
+                _text(DURATION_PATTERN, "30m"),
+                _text(BARS_PATTERN, "60 bars"),
+                {"enum": list(WINDOWS)},
+            ]
+        },
     ),
 ]
 Name = Annotated[
@@ -259,13 +284,24 @@ class Metric(Model, frozen=True, kw_only=True):
     ] = None
     window: Annotated[
         Window,
-        Meta(description="Observations of this long count, or since the session, stage or rollout"),
+        Meta(
+            description="Observations of this long count, of so many bars, or since the session, "
+            "stage or rollout"
+        ),
     ] = timedelta(minutes=30)
+    bar: Annotated[
+        Duration | None,
+        Meta(
+            description="Length of the bars that returns are made of, at most 1d: observations are "
+            "summed, or the last one taken, by bar. On an exchange's calendar bars begin at each "
+            "opening, and 1d is the whole session"
+        ),
+    ] = None
     max_age: Annotated[
         Duration | None,
         Meta(
             description="With nothing newer than this the metric says nothing. By default its "
-            "window, and 1h where that is the session, stage or rollout",
+            "window, and 1h where that is the session, stage or rollout; 4 bars, if that is longer",
         ),
     ] = None
     min_samples: Annotated[
@@ -287,7 +323,10 @@ class Metric(Model, frozen=True, kw_only=True):
     ] = None
     capital: Annotated[
         Capital | None,
-        Meta(description="Makes a drawdown a fraction of this much capital"),
+        Meta(
+            description="Makes a drawdown or turnover a fraction of this much capital, and profit "
+            "and loss a return"
+        ),
     ] = None
     description: Annotated[str, Meta(max_length=2000, description="What it means, for people")] = ""
 

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from controller.policy.aggregation import (
-    COMPARABLE,
-    DRAWDOWNS,
-    AggregationError,
-    parse_aggregation,
-)
+from controller.policy.aggregation import COMPARABLE, formula_of
 from controller.policy.expression import Unit
+from controller.policy.formulas import AGGREGATIONS, Formula, Gives
 from controller.policy.models import Metric, Policy
 from controller.policy.units import COUNT, PLAIN, RATIO, UnitError, metric_unit
 
@@ -20,13 +16,14 @@ from controller.policy.units import COUNT, PLAIN, RATIO, UnitError, metric_unit
 class MetricName:
     """A metric as conditions know it. Its values are from `low` to `high`, in the base unit.
     `comparable`: the difference of the two versions can be bounded. `ratio`: from 0 to 1 by
-    definition."""
+    definition. `crossed`: it is about both versions, so it needs both to have work."""
 
     unit: Unit = PLAIN
     low: float = -inf
     high: float = inf
     better: Literal["higher", "lower"] | None = None
     comparable: bool = True
+    crossed: bool = False
 
     @property
     def ratio(self) -> bool:
@@ -54,18 +51,20 @@ def _metric(metric: Metric) -> MetricName:
         unit = metric_unit(metric)
     except UnitError:
         unit = PLAIN
-    try:
-        kind = parse_aggregation(metric.value).name if metric.value is not None else None
-    except AggregationError:
-        kind = None
-    low, high = _range(metric, kind)
-    comparable = kind is None or kind in COMPARABLE
-    return MetricName(unit, low, high, metric.better, comparable)
+    formula = formula_of(metric)
+    low, high = _range(metric, formula)
+    comparable = formula is None or formula in _COMPARABLE
+    crossed = formula is not None and formula.crossed
+    return MetricName(unit, low, high, metric.better, comparable, crossed)
 
 
-def _range(metric: Metric, kind: str | None) -> tuple[float, float]:
-    if kind == "ratio" or metric.unit == RATIO:
-        return 0.0, 1.0
-    if kind in DRAWDOWNS or kind in ("count", "consecutive_losses") or metric.unit == COUNT:
-        return 0.0, inf
-    return -inf, inf
+def _range(metric: Metric, formula: Formula | None) -> tuple[float, float]:
+    if formula is None or formula.gives is Gives.FIELD:
+        if metric.unit == RATIO:
+            return 0.0, 1.0
+        if metric.unit == COUNT:
+            return 0.0, inf
+    return (-inf, inf) if formula is None else (formula.low, formula.high)
+
+
+_COMPARABLE = [AGGREGATIONS[name] for name in COMPARABLE]

@@ -13,8 +13,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 from msgspec import UNSET, Struct
 from msgspec.structs import FieldInfo, fields
 
-from controller.policy.aggregation import AGGREGATIONS, DEFAULT_SAMPLES
+from controller.policy.aggregation import DEFAULT_SAMPLES
 from controller.policy.findings import CODES
+from controller.policy.formulas import AGGREGATIONS, Formula, Gives, signature
 from controller.policy.models import (
     AggregationText,
     ConditionText,
@@ -59,6 +60,7 @@ sources:
 
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
+  sharpe: {source: orders, value: sharpe(pnl), bar: 1d, window: 60 bars, capital: 1_000_000}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
   slippage:
@@ -253,16 +255,30 @@ def _default(field: FieldInfo) -> str:
 
 
 def _tables() -> Iterator[str]:
-    rows = "\n".join(f"| `{name}` | {words} |" for name, words in AGGREGATIONS.items())
+    rows = "\n".join(_aggregation(name, known) for name, known in AGGREGATIONS.items())
     yield f"""## Aggregations
 
-The `value` of a metric of a push source: `NAME(FIELD)`.
+The `value` of a metric of a push source. A parameter with a name may be left out, or be given by
+its place alone. `n` is the number of values in the window, `x` one of them, `E` their running sum
+(from the capital, if there is one); `r` is the return of a bar and `P` the number of bars in a
+year, as the calendar of the schedule has them (around the clock: 365 days). What is not in the
+unit of its field has the unit shown. An aggregation of several fields is of the observations that
+have all of them. Those with an asterisk want {DEFAULT_SAMPLES} observations (of returns: bars, of
+both versions: pairs) unless `min_samples` says else; the others are judged at the first, as a
+hard limit must be.
 
-| name | gives |
-|---|---|
+| write | gives | formula | unit | no data |
+|---|---|---|---|---|
 {rows}
 
-`mean`, `ratio` and `quantile` want {DEFAULT_SAMPLES} observations unless `min_samples` says else.
+A return of profit and loss is what a bar brought for the equity before it, which begins at
+`capital`; with `take: last` the field is a level (equity, a price), and a return is how its last
+value of each bar changed. Bars that are not over, or that the window cuts, are left out; a bar
+without an observation, between two that have one, brings nothing.
+
+A cost that both versions share has no version of its own: report each version's part of it, or
+leave it to a budget. A ratio of two metrics is reckoned in the condition:
+`candidate.cost / candidate.signals <= 5 USD`.
 """
     codes = "\n".join(f"| {code} | {words} |" for code, words in CODES.items())
     yield f"""## Findings
@@ -273,6 +289,15 @@ Each is told as `file:line:column: CODE message`, with a hint. A code keeps its 
 |---|---|
 {codes}
 """
+
+
+def _aggregation(name: str, known: Formula) -> str:
+    star = "*" if known.statistical else ""
+    unit = "" if known.gives is Gives.FIELD else known.gives.value
+    source = f" ({known.source})" if known.source else ""
+    cells = [f"`{signature(name)}`{star}", known.says, known.formula + source, unit]
+    escaped = [cell.replace("|", "\\|") for cell in (*cells, known.undefined)]
+    return f"| {' | '.join(escaped)} |"
 
 
 if __name__ == "__main__":

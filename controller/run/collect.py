@@ -23,7 +23,9 @@ from controller.core.measurement import (
 )
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
+from controller.judge.bars import bars_of, start_of_last
 from controller.judge.compare import Pairs, difference
+from controller.policy.models import BarCount
 from controller.sources.base import Request, Source
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class _Ask:
     subject: str
     metric: MetricPlan
     version: str
+    other: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,8 @@ def _layout(plan: Plan) -> _Layout:
     for key in sorted(wanted):
         subject, _, name = key.partition(".")
         if subject in versions:
-            asks.append(_Ask(key, subject, plan.metrics[name], versions[subject]))
+            other = versions[BASELINE if subject == CANDIDATE else CANDIDATE]
+            asks.append(_Ask(key, subject, plan.metrics[name], versions[subject], other))
         elif name == SILENT:
             silent.append((key, subject))
     return _Layout(
@@ -182,6 +186,9 @@ def _request(plan: Plan, state: State, ask: _Ask, now: datetime) -> Request:
         now,
         metric.capital,
         metric.unit.factor,
+        ask.other,
+        metric.bar,
+        plan.calendar,
     )
 
 
@@ -190,6 +197,9 @@ def _since(plan: Plan, state: State, metric: MetricPlan, now: datetime) -> datet
     window = metric.window
     if isinstance(window, timedelta):
         return now - window
+    if isinstance(window, BarCount):
+        assert metric.bar is not None, "checked: a window of bars has a bar"
+        return start_of_last(bars_of(plan.calendar, metric.bar), window.count, now)
     if window == "session":
         return plan.calendar.session_start(now)
     if window == "stage":
@@ -236,8 +246,9 @@ def _compare(
         pairs: Pairs | None = None
         source: object = None if frozen else sources.get(metric.source)
         if isinstance(source, Pairing) and candidate.status == baseline.status == "ok":
-            mine = _Ask("", CANDIDATE, metric, plan.candidate.name)
-            other = _Ask("", BASELINE, metric, plan.baseline.name)
+            sides = plan.candidate.name, plan.baseline.name
+            mine = _Ask("", CANDIDATE, metric, *sides)
+            other = _Ask("", BASELINE, metric, *reversed(sides))
             pairs = source.pairs(
                 _request(plan, state, mine, now), _request(plan, state, other, now)
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from controller.core.calendar import ALWAYS, Calendar
 from controller.core.measurement import Measurement
 
 
@@ -24,6 +25,11 @@ class Request:
     capital: float | None = None
     factor: float = 1.0
     """Takes one of the metric's declared unit to the base unit."""
+    other: str | None = None
+    """Name of the other version, for metrics that are about both."""
+    bar: timedelta | None = None
+    calendar: Calendar = ALWAYS
+    """For what is made of bars, and for ages in open time."""
 
 
 class Source(Protocol):

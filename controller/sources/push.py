@@ -198,6 +198,9 @@ class PushSource:
                     capital=request.capital,
                     factor=request.factor,
                     through=through,
+                    other=window(request.other) if request.other is not None else None,
+                    bar=request.bar,
+                    calendar=request.calendar,
                 )
                 for request in requests
             ]

@@ -23,6 +23,7 @@ metrics:
   latency: {source: signals, value: mean(ms), unit: ms, window: 5m, better: lower}
   pnl: {source: files, query: "select pnl as value from t where v = $version", unit: USD}
   drawdown: {source: signals, value: max_drawdown(pnl), window: rollout, capital: 1_000_000}
+  agreement: {source: signals, value: agreement(signal), window: 5m}
 stages:
   - name: shadow
     weight: 0%

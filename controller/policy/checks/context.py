@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from controller.policy.expression import Condition, references
-from controller.policy.models import ConfigPublisher, Policy, Stage, Trigger
+from controller.policy.models import BarCount, ConfigPublisher, Metric, Policy, Stage, Trigger
 from controller.policy.names import Names
 from controller.policy.places import Places
 
 WATCH = "watch"
 """The stage after promotion."""
+ALWAYS = "24/7"
+DAY = timedelta(days=1)
 DEADLINE_HOLDS = 3
 """A stage without a deadline has so many times its hold."""
 _THEN: Mapping[str, str] = {
@@ -86,6 +88,15 @@ def about_candidate(condition: Condition) -> bool:
 def deadline(stage: Stage) -> timedelta:
     """The declared deadline, or three times the hold."""
     return stage.deadline.after if stage.deadline else DEADLINE_HOLDS * stage.hold
+
+
+def window_length(context: Context, metric: Metric) -> timedelta | None:
+    """How much open time a metric judges; None where only the calendar or the rollout can say."""
+    window = metric.window
+    if not isinstance(window, BarCount):
+        return window if isinstance(window, timedelta) else None
+    whole = metric.bar == DAY and context.policy.schedule.calendar != ALWAYS
+    return None if whole or metric.bar is None else window.count * metric.bar
 
 
 def longest_stay(stage: Stage) -> timedelta:

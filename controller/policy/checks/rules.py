@@ -147,6 +147,43 @@ def baseline_has_work(context: Context) -> Iterator[Finding]:
                 break
 
 
+def both_have_work(context: Context) -> Iterator[Finding]:
+    """What is about both versions is not asked where the baseline has no work now; what it was
+    before does not pair up with anything."""
+    last = [stage.name for stage in context.policy.stages if any(w >= 100 for w in weights(stage))]
+    for number, stage, gate in context.gated():
+        for line in gate if stage.name in last else ():
+            name = _crossed(line.condition, context.names)
+            if name:
+                where = ("stages", number, "advance", line.index)
+                message = f"{name} is about both versions, and at 100% the baseline has no work"
+                hint = "leave the line out of this gate"
+                column = column_of(line.condition)
+                yield context.places.inside(where, column, "P336", message, hint)
+    for number, trigger, condition in context.guarded():
+        name = _crossed(condition, context.names)
+        applies = context.where_applies(trigger, condition) if name else []
+        at_last = [n for n in applies if context.policy.stages[n].name in last]
+        if at_last:
+            stage_name = context.policy.stages[at_last[0]].name
+            message = (
+                f"{name} is about both versions, and at 100% in {stage_name} the baseline has no "
+                "work: the trigger would be blind"
+            )
+            when = ("triggers", number, "when")
+            hint = "say with `stages:` where the trigger applies"
+            column = column_of(condition)
+            yield context.places.inside(when, column, "P336", message, hint)
+
+
+def _crossed(condition: Condition, names: Names) -> str:
+    """The first metric about both versions that a condition reads."""
+    read = (key.partition(".")[2] for key in references(condition))
+    return next(
+        (name for name in read if name in names.metrics and names.metrics[name].crossed), ""
+    )
+
+
 def _restarts_with_baseline(context: Context) -> Iterator[Finding]:
     """A start in the middle has measured no baseline that could be frozen."""
     names = [stage.name for stage in context.policy.stages]

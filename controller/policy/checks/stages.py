@@ -1,7 +1,6 @@
 """The way forward: weights, holds and deadlines."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from controller.policy.checks.context import (
     WATCH,
@@ -9,6 +8,7 @@ from controller.policy.checks.context import (
     duration_text,
     percent_text,
     weights,
+    window_length,
 )
 from controller.policy.expression import references
 from controller.policy.findings import Finding
@@ -98,8 +98,9 @@ def holds_cover_windows(context: Context) -> Iterator[Finding]:
                 continue
             if subject == "baseline" and stage.against == "frozen_baseline":
                 continue
-            if isinstance(metric.window, timedelta) and stage.hold < metric.window:
-                window = duration_text(metric.window)
+            length = window_length(context, metric)
+            if length is not None and stage.hold < length:
+                window = duration_text(length)
                 message = (
                     f"{stage.name} holds for {duration_text(stage.hold)}, but its gate judges "
                     f"{window} of {name}: it would judge work from before the stage"

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil, floor
 
-from controller.policy.aggregation import AggregationError, default_min_samples
+from controller.policy.aggregation import AggregationError, counts_bars, default_min_samples
 from controller.policy.checks.context import (
     Context,
     deadline,
     duration_text,
     percent_text,
     weights,
+    window_length,
 )
 from controller.policy.expression import Condition, references
 from controller.policy.findings import Finding
@@ -64,7 +65,7 @@ def _first_shortage(
     for key in dict.fromkeys(references(condition)):
         side, _, name = key.partition(".")
         metric = context.policy.metrics.get(name)
-        if metric is None or side in context.policy.sources:
+        if metric is None or side in context.policy.sources or counts_bars(metric):
             continue
         needed = _needed(metric) if min_samples is None else min_samples
         for weight in weights(stage):
@@ -101,8 +102,9 @@ def _share(stage: Stage, weight: float, side: str) -> float | None:
 def _span(context: Context, number: int, metric: Metric) -> timedelta | None:
     """How long observations add up before the stage must be done; None if nobody can say."""
     stage = context.policy.stages[number]
-    if isinstance(metric.window, timedelta):
-        return metric.window
+    length = window_length(context, metric)
+    if length is not None:
+        return length
     longest = deadline(stage)
     if not longest or (metric.window == "rollout" and number):
         return None

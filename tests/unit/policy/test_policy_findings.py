@@ -121,6 +121,58 @@ CASES: dict[str, tuple[str, str, str, str]] = {
                           "leave the unit out"),
     "a capital without drawdown": ("value: mean(ms),", "value: mean(ms), »capital: 5,", "P323",
                                    "max_drawdown"),
+    "two fields too few": ("mean(ms)", "»'hit_rate(ms)'", "P322", "hit_rate(SIGNAL, OUTCOME"),
+    "an unknown parameter": ("mean(ms)", "»'ewma(ms, half: 5m)'", "P322", "half_life"),
+    "a half-life of nothing": ("mean(ms)", "»'ewma(ms, 0s)'", "P322", "ewma(ms, 5m)"),
+    "a range upside down": ("mean(ms)", "»'out_of_range(ms, 9, 1)'", "P322", "exchange"),
+    "a unit of a plain number": (
+        "value: mean(ms), unit: ms", "value: profit_factor(ms), unit: »ms", "P323", "leave",
+    ),
+    "an age in money": (
+        "value: mean(ms), unit: ms", "value: staleness(ms), unit: »USD", "P323", "leave",
+    ),
+    "profit and loss without a capital": (
+        "max_drawdown(pnl), window: rollout, capital: 1_000_000",
+        "»sharpe(pnl), window: 60 bars, bar: 1d", "P323", "take: last",
+    ),
+    "a capital for a level": (
+        "max_drawdown(pnl), window: rollout, capital", "'sharpe(pnl, last)', window: 60 bars, "
+        "bar: 1d, »capital", "P323", "take: last",
+    ),
+    "returns without a bar": (
+        "max_drawdown(pnl), window: rollout", "»sharpe(pnl), window: rollout", "P324", "bar: 1d",
+    ),
+    "a window of bars without a bar": (
+        "max_drawdown(pnl), window: rollout", "max_drawdown(pnl), window: »60 bars", "P324",
+        "bar: 1d",
+    ),
+    "a bar for nothing": (
+        "max_drawdown(pnl), window: rollout", "max_drawdown(pnl), window: rollout, »bar: 1d",
+        "P324", "60 bars",
+    ),
+    "a bar of two days": (
+        "max_drawdown(pnl), window: rollout", "sharpe(pnl), window: rollout, bar: »2d", "P324",
+        "1d",
+    ),
+    "a bar shorter than the tick": (
+        "max_drawdown(pnl), window: rollout", "sharpe(pnl), window: rollout, bar: »10s", "P349",
+        "30s",
+    ),
+    "fewer bars than samples": (
+        "max_drawdown(pnl), window: rollout", "sharpe(pnl), window: »20 bars, bar: 1d", "P338",
+        "`min_samples: 20`",
+    ),
+    "a number of bars in other words": (
+        "max_drawdown(pnl), window: rollout", "max_drawdown(pnl), window: »60bars", "P103",
+        "60 bars",
+    ),
+    "both versions where one has no work": (
+        "hold: 2h, against: frozen_baseline", "hold: 2h, against: frozen_baseline, "
+        "advance: [»candidate.agreement > 70%]", "P336", "leave the line out",
+    ),
+    "a guard of both versions at 100%": (
+        "when: signals.silent > 2m", "when: »candidate.agreement < 70%", "P336", "stages",
+    ),
     "a capital with a unit": ("capital: 1_000_000", "capital: 1_000_000, unit: »USD", "P323",
                               "leave the unit out"),
     # rules

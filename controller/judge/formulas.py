@@ -1,0 +1,375 @@
+"""Formulas over a look at the windows, in one table. What each says, its unit and its source are
+in `policy.formulas`; the arithmetic is in the rooms beside this one, on plain sequences.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import accumulate
+from math import fsum, isfinite
+
+from msgspec.structs import replace
+
+from controller.core.measurement import Measurement
+from controller.judge import returns, spread, trades
+from controller.judge.bars import bars_of, complete
+from controller.judge.look import Found, Look, milliseconds_of
+from controller.judge.undefined import Undefined
+from controller.judge.window import Column, Window, arrival, moment, stamp
+from controller.policy.formulas import AGGREGATIONS, Gives
+
+WHOLE = frozenset(
+    {"rate", "turnover", "max_consecutive_losses", "drawdown_duration", "calmar", "gaps"}
+)
+"""Those that are wrong when a part of the window is missing."""
+AGES = frozenset({"staleness", "gaps", "drawdown_duration", "rate"})
+"""Those that change by time alone."""
+MEMO_LIMIT = 64
+
+Formula = Callable[[Look], Found]
+
+
+def answer(look: Look, factor: float, through: int | None) -> Measurement:
+    """The measurement of a look. `factor` takes one of the field's unit to the base unit. Status
+    `no_data` where the formula is undefined, `error` where a part of the window is missing that
+    it needs, and where the calendar does not reach."""
+    window, name = look.window, look.aggregation.name
+    missing = window.missing_since(look.since)
+    if missing and name in WHOLE:
+        words = (
+            f"it needs all observations of its window, and {window.dropped:,} were dropped: "
+            "give it a shorter window"
+        )
+        return Measurement(status="error", detail=words, through=through)
+    try:
+        found = _remembered(look)
+    except (Undefined, OverflowError) as undefined:
+        return Measurement(status="no_data", detail=_why(look, undefined), through=through)
+    except ValueError as error:
+        return Measurement(status="error", detail=str(error), through=through)
+    known = AGGREGATIONS[name]
+    scale = factor if known.gives is Gives.FIELD and look.capital is None else 1.0
+    if not isfinite(found.value * scale):
+        return Measurement(status="no_data", detail="too large to be told", through=through)
+    measurement = Measurement(
+        value=found.value * scale,
+        samples=found.samples,
+        mean=None if found.mean is None else found.mean * scale,
+        variance=None if found.variance is None else found.variance * scale * scale,
+        as_of=None if found.newest is None else moment(found.newest),
+        through=through,
+    )
+    if missing:
+        detail = f"incomplete: the {window.dropped} oldest observations were dropped"
+        return replace(measurement, detail=detail)
+    return measurement
+
+
+def _remembered(look: Look) -> Found:
+    """The same slices of the same columns have the same answer."""
+    formula, kept = FORMULAS[look.aggregation.name], look.window.all.memo
+    if look.aggregation.name in AGES:
+        return formula(look)
+    asked = ("formula", look.aggregation, look.capital, look.bar)
+    state = (_slices(look, look.window), look.other and _slices(look, look.other), _grid(look))
+    known = kept.get(asked)
+    if known is not None and known[0] == state:
+        found: Found = known[1]
+        return found
+    found = formula(look)
+    if len(kept) >= MEMO_LIMIT:
+        kept.clear()
+    kept[asked] = (state, found)
+    return found
+
+
+def _slices(look: Look, window: Window) -> tuple[object, ...]:
+    columns = [window.all, *(look.column(field, window) for field in look.aggregation.fields)]
+    return (
+        window.version,
+        *((*c.between(look.since, look.now), c.breaks) if c else None for c in columns),
+    )
+
+
+def _grid(look: Look) -> tuple[int, int] | None:
+    if look.bar is None:
+        return None
+    bars = bars_of(look.calendar, look.bar)
+    return bars.index(look.milliseconds(look.since)), complete(bars, look.now)
+
+
+def _why(look: Look, undefined: Exception) -> str:
+    why = str(undefined)
+    for field in look.aggregation.fields:
+        ignored = look.window.ignored.get(field, 0)
+        if ignored:
+            why += f"; {ignored} values of {field} were null, NaN or infinite"
+        if field in look.window.texts and field not in look.window.numbers:
+            why += f"; {field} holds text"
+    return why
+
+
+# Plain values -----------------------------------------------------------------------------
+
+
+def _of_values(compute: Callable[[list[float], Look], float]) -> Formula:
+    """A formula of the values of one field."""
+
+    def formula(look: Look) -> Found:
+        places, (values,) = look.rows()
+        return Found(compute(values, look), len(values), places[-1])
+
+    return formula
+
+
+def _share(part: int, whole: int, newest: int | None) -> Found:
+    """A share and its variance, p (1 - p)."""
+    share = part / whole
+    return Found(share, whole, newest, share, share * (1.0 - share))
+
+
+def _ewma(look: Look) -> Found:
+    places, (values,) = look.rows()
+    half_life = look.aggregation.options[0] * 1e6
+    value = spread.ewma(values, [stamp(place) for place in places], half_life)
+    return Found(value, len(values), places[-1])
+
+
+def _rate(look: Look) -> Found:
+    places = look.places(look.aggregation.field)
+    if not places and not look.places(None):
+        raise Undefined("nothing in the window")
+    seconds = (look.now - look.since).total_seconds()
+    if seconds <= 0:
+        raise Undefined("the window has no length yet")
+    total = float(len(places))
+    if look.aggregation.field is not None and places:
+        total = fsum(look.rows().columns[0])
+    newest = places[-1] if places else look.places(None)[-1]
+    return Found(total * look.aggregation.options[0] / seconds, len(places), newest)
+
+
+# Trades and signals -----------------------------------------------------------------------
+
+
+def _hit_rate(look: Look) -> Found:
+    places, (signals, outcomes) = look.rows()
+    right, judged = trades.hits(signals, outcomes, look.aggregation.options[0])
+    if not judged:
+        raise Undefined("no signal with a direction has an outcome")
+    return _share(right, judged, places[-1])
+
+
+def _win_rate(look: Look) -> Found:
+    places, (pnl,) = look.rows()
+    return _share(trades.wins(pnl), len(pnl), places[-1])
+
+
+def _turnover(look: Look) -> Found:
+    places, columns = look.rows()
+    traded = trades.turnover(*columns)
+    return Found(traded / (look.capital or 1.0), len(places), places[-1])
+
+
+def _slippage(look: Look) -> Found:
+    places, columns = look.rows()
+    return Found(trades.slippage(*columns), len(places), places[-1])
+
+
+def _cost_per(look: Look) -> Found:
+    """The two fields need not be in one observation: costs come when the bill comes."""
+    cost, signal = look.aggregation.fields
+    signals, costs = look.places(signal), look.window.numbers.get(cost)
+    if costs is None:
+        raise Undefined(f"no value of {cost} yet")
+    lo, hi = costs.between(look.since, look.now)
+    value = trades.cost_per(costs.values[lo:hi], len(signals))
+    return Found(value, len(signals), max(signals[-1], costs.places[hi - 1] if hi > lo else 0))
+
+
+# Equity and returns -----------------------------------------------------------------------
+
+
+def _drawdown_duration(look: Look) -> Found:
+    """In open time, counted from the first observation."""
+    places, (pnl,) = look.rows()
+    first = moment(places[0])
+    opened = [look.calendar.open_ms(first, moment(place)) for place in places]
+    now = look.calendar.open_ms(first, look.now)
+    return Found(returns.longest_fall(pnl, opened, now) / 1000, len(places), places[-1])
+
+
+def _of_returns(compute: Callable[[list[float], float], float]) -> Formula:
+    def formula(look: Look) -> Found:
+        levels, newest = look.by_bar()
+        if look.aggregation.takes_last:
+            made = returns.of_levels(levels)
+        elif look.capital is None:
+            raise Undefined("profit and loss needs a capital to be a return")
+        else:
+            made = returns.of_pnl(levels, look.capital)
+        periods = look.bars().per_year(look.milliseconds(look.now))
+        return Found(compute(made, periods), len(made), newest)
+
+    return formula
+
+
+# Both versions ----------------------------------------------------------------------------
+
+
+def _pairs(look: Look) -> tuple[list[float], list[float], int]:
+    """Values of both versions by key, the newest of each key; keys that one side lacks, and
+    observations without the field, are left out."""
+    field = look.aggregation.field
+    sides: list[dict[str, float]] = []
+    newest = 0
+    for window in (look.window, look.other):
+        column = window.numbers.get(field or "") if window is not None else None
+        if column is None:
+            raise Undefined(f"one of the versions has no value of {field} yet")
+        lo, hi = column.between(look.since, look.now)
+        keys, values = column.keys[lo:hi], column.values[lo:hi]
+        sides.append({k: v for k, v in zip(keys, values, strict=True) if k is not None})
+        newest = max(newest, column.places[hi - 1] if hi > lo else 0)
+    mine, other = sides
+    common = [key for key in mine if key in other]
+    if not common:
+        raise Undefined("no key that both versions have: give observations a `key`")
+    return [mine[key] for key in common], [other[key] for key in common], newest
+
+
+def _agreement(look: Look) -> Found:
+    first, second, newest = _pairs(look)
+    epsilon = look.aggregation.options[0]
+    same = sum(
+        trades.sign(a, epsilon) == trades.sign(b, epsilon)
+        for a, b in zip(first, second, strict=True)
+    )
+    return _share(same, len(first), newest)
+
+
+def _conflicts(look: Look) -> Found:
+    first, second, newest = _pairs(look)
+    epsilon = look.aggregation.options[0]
+    opposite = sum(
+        trades.sign(a, epsilon) * trades.sign(b, epsilon) < 0
+        for a, b in zip(first, second, strict=True)
+    )
+    return _share(opposite, len(first), newest)
+
+
+def _correlation(look: Look) -> Found:
+    first, second, newest = _pairs(look)
+    return Found(spread.correlation(first, second), len(first), newest)
+
+
+# The data ---------------------------------------------------------------------------------
+
+
+def _staleness(look: Look) -> Found:
+    """Not late when it is old: that is what it tells."""
+    column = look.column(look.aggregation.field)
+    hi = column.between(look.since, look.now)[1] if column is not None else 0
+    if column is None or not hi:
+        raise Undefined("nothing seen yet")
+    age = look.calendar.open_ms(moment(column.places[hi - 1]), look.now)
+    return Found(age / 1000, len(look.places(look.aggregation.field)), None)
+
+
+def _gaps(look: Look) -> Found:
+    """Whole bars only. Before the first observation that is held nothing is expected."""
+    column, bars = look.column(look.aggregation.field), look.bars()
+    if column is None or not column.places:
+        raise Undefined("nothing seen yet")
+    first = bars.index(look.milliseconds(moment(column.places[0])))
+    begin = look.milliseconds(look.since)
+    since = bars.index(begin)
+    since += bars.start(since) < begin
+    last = complete(bars, look.now)
+    expected = last - max(first, since) + 1
+    if expected < 1:
+        raise Undefined("no whole bar in the window yet")
+    places = look.places(look.aggregation.field)
+    seen = {bars.index(milliseconds_of(place)) for place in places}
+    found = sum(1 for index in seen if max(first, since) <= index <= last)
+    return Found(float(expected - found), expected, None)
+
+
+def _outliers(look: Look) -> Found:
+    last, limit = look.aggregation.options
+    places, (values,) = look.rows()
+    far, judged = spread.outliers(values, int(last), limit)
+    if not judged:
+        raise Undefined(f"no value with {last:g} different ones before it")
+    return _share(far, judged, places[-1])
+
+
+def _every(look: Look) -> list[int]:
+    places = look.places(None)
+    if not places:
+        raise Undefined("nothing in the window")
+    return places
+
+
+def _missing(look: Look) -> Found:
+    """Also of one field: those without it."""
+    every = _every(look)
+    complete_ones = set(every).intersection(*map(look.places, look.aggregation.fields))
+    return _share(len(every) - len(complete_ones), len(every), every[-1])
+
+
+def _out_of_range(look: Look) -> Found:
+    low, high = look.aggregation.options
+    places, (values,) = look.rows()
+    return _share(sum(not low <= x <= high for x in values), len(values), places[-1])
+
+
+def _out_of_order(look: Look) -> Found:
+    """Places hold the time of the event, then the order of arrival."""
+    every = _every(look)
+    arrived = sorted(every, key=arrival)
+    newest = accumulate(arrived, max)
+    late = sum(stamp(b) < stamp(top) for top, b in zip(newest, arrived[1:], strict=False))
+    return _share(late, len(every), every[-1])
+
+
+def _duplicates(look: Look) -> Found:
+    column: Column = look.window.all
+    lo, hi = column.between(look.since, look.now)
+    keys = [key for key in column.keys[lo:hi] if key is not None]
+    if not keys:
+        raise Undefined("no observation has a `key`")
+    return _share(len(keys) - len(set(keys)), len(keys), column.places[hi - 1])
+
+
+FORMULAS: Mapping[str, Formula] = {
+    "std": _of_values(lambda values, _: spread.deviation(values)),
+    "ewma": _ewma,
+    "rate": _rate,
+    "hit_rate": _hit_rate,
+    "win_rate": _win_rate,
+    "profit_factor": _of_values(
+        lambda pnl, look: trades.profit_factor(pnl, int(look.aggregation.options[0]))
+    ),
+    "expectancy": _of_values(lambda pnl, _: trades.expectancy(pnl)),
+    "payoff": _of_values(lambda pnl, _: trades.payoff(pnl)),
+    "max_consecutive_losses": _of_values(lambda pnl, _: float(trades.longest_row_of_losses(pnl))),
+    "turnover": _turnover,
+    "slippage": _slippage,
+    "cost_per": _cost_per,
+    "drawdown_duration": _drawdown_duration,
+    "volatility": _of_returns(returns.volatility),
+    "sharpe": _of_returns(returns.sharpe),
+    "sortino": _of_returns(returns.sortino),
+    "calmar": _of_returns(returns.calmar),
+    "agreement": _agreement,
+    "conflicts": _conflicts,
+    "correlation": _correlation,
+    "staleness": _staleness,
+    "gaps": _gaps,
+    "outliers": _outliers,
+    "nulls": _missing,
+    "missing": _missing,
+    "out_of_range": _out_of_range,
+    "out_of_order": _out_of_order,
+    "duplicates": _duplicates,
+}
+"""By name: those that `judge.aggregate` does not compute of one column alone."""

@@ -1,0 +1,126 @@
+"""What a formula looks at: the observations of a window in (since, now], field by field."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from math import fsum
+from typing import NamedTuple
+
+from controller.core.calendar import ALWAYS, EPOCH, MILLISECOND, Calendar
+from controller.judge.bars import Bars, bars_of
+from controller.judge.undefined import Undefined
+from controller.judge.window import Column, Window, stamp
+from controller.policy.aggregation import Aggregation
+
+
+class Found(NamedTuple):
+    """What a formula gives: a value, of how many observations, and the place of the newest one
+    (None for what does not grow old). `mean` and `variance` are of one observation."""
+
+    value: float
+    samples: int
+    newest: int | None
+    mean: float | None = None
+    variance: float | None = None
+
+
+class Rows(NamedTuple):
+    """Observations that have all of some fields, in order of time."""
+
+    places: list[int]
+    columns: tuple[list[float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a window of a version, and at the other version's. `bar` is there for formulas
+    of bars. Raises `Undefined` where there is nothing to see."""
+
+    aggregation: Aggregation
+    window: Window
+    other: Window | None
+    since: datetime
+    now: datetime
+    capital: float | None = None
+    bar: timedelta | None = None
+    calendar: Calendar = ALWAYS
+
+    def column(self, field: str | None, window: Window | None = None) -> Column | None:
+        """The column of a field; of None, of every observation. Text can only be counted."""
+        seen = window or self.window
+        if field is None:
+            return seen.all
+        return seen.numbers.get(field) or seen.texts.get(field)
+
+    def places(self, field: str | None) -> list[int]:
+        """Places of the observations that have the field."""
+        column = self.column(field)
+        if column is None:
+            return []
+        lo, hi = column.between(self.since, self.now)
+        return column.places[lo:hi]
+
+    def rows(self) -> Rows:
+        """Observations that have all fields of the aggregation, as numbers."""
+        found: list[tuple[list[int], list[float]]] = []
+        for field in self.aggregation.fields:
+            column = self.window.numbers.get(field)
+            if column is None:
+                raise Undefined(f"no value of {field} yet")
+            lo, hi = column.between(self.since, self.now)
+            found.append((column.places[lo:hi], column.values[lo:hi]))
+        first = found[0]
+        if all(places == first[0] for places, _ in found[1:]):
+            rows = Rows(first[0], tuple(values for _, values in found))
+        else:
+            rows = _aligned(found)
+        if not rows.places:
+            raise Undefined("nothing in the window")
+        return rows
+
+    def bars(self) -> Bars:
+        """The bars of the metric. Raises ValueError where the calendar is not known."""
+        if self.bar is None:
+            raise Undefined("no bar: give the metric one, such as `bar: 1d`")
+        return bars_of(self.calendar, self.bar)
+
+    def by_bar(self) -> tuple[list[float], int]:
+        """The values of whole bars, from the first to the last with an observation, and the
+        newest place. A bar's value is the sum of its values, or the last one; a bar without any
+        adds nothing, or stays where it was."""
+        places, (values,) = self.rows()
+        bars, first = self.bars(), self.milliseconds(self.since)
+        last, taken = self.milliseconds(self.now), self.aggregation.takes_last
+        levels: list[float] = []
+        newest, following = places[0], None
+        numbered = zip(map(bars.index, map(milliseconds_of, places)), values, places, strict=True)
+        for index, group in groupby(numbered, key=lambda row: row[0]):
+            if bars.start(index) < first or bars.end(index) > last:
+                continue
+            rows = list(group)
+            if following is not None:
+                levels += [levels[-1] if taken else 0.0] * (index - following)
+            levels.append(rows[-1][1] if taken else fsum(row[1] for row in rows))
+            newest, following = rows[-1][2], index + 1
+        if not levels:
+            raise Undefined("no whole bar in the window yet")
+        return levels, newest
+
+    @staticmethod
+    def milliseconds(at: datetime) -> int:
+        """Since 1970."""
+        return (at - EPOCH) // MILLISECOND
+
+
+def milliseconds_of(place: int) -> int:
+    """Since 1970, rounded up: a bar is closed at its end, to the microsecond."""
+    return -(-stamp(place) // 1000)
+
+
+def _aligned(found: list[tuple[list[int], list[float]]]) -> Rows:
+    common = set(found[0][0]).intersection(*(places for places, _ in found[1:]))
+    columns = tuple(
+        [value for place, value in zip(places, values, strict=True) if place in common]
+        for places, values in found
+    )
+    return Rows([place for place in found[0][0] if place in common], columns)
