@@ -9,7 +9,7 @@ from itertools import pairwise
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.effect import Severity
 from controller.core.machine import RolloutMachine
-from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE
+from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE, reference
 from controller.core.plan import (
     ApprovalPlan,
     Check,
@@ -32,11 +32,13 @@ from controller.policy.models import (
     Lock,
     Metric,
     Policy,
+    Quality,
     Rollback,
     Stage,
     Trigger,
 )
-from controller.policy.units import metric_unit
+from controller.policy.quality import MEASURES, judged_sources
+from controller.policy.units import PLAIN, metric_unit
 
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
@@ -59,6 +61,12 @@ def compile_plan(
 ) -> Plan:
     """`gates` by stage name and `guards` by trigger name are the parsed conditions."""
     metrics = {name: _metric(name, metric) for name, metric in policy.metrics.items()}
+    quality = dict(judged_sources(policy))
+    metrics |= {
+        reference(source, name): _of_quality(source, name, rules)
+        for source, rules in quality.items()
+        for name in MEASURES
+    }
     steps = tuple(_steps(policy.stages, gates, RuleCompiler(metrics)))
     unsampled = _without_samples(metrics, policy.metrics)
     triggers = tuple(
@@ -85,6 +93,7 @@ def compile_plan(
         metrics=metrics,
         sources=tuple(policy.sources),
         references=tuple(sorted(read)),
+        quality=quality,
         compared=tuple(sorted(compared)),
         share_targets=shares,
         config_targets=configs,
@@ -222,6 +231,21 @@ def _metric(name: str, metric: Metric) -> MetricPlan:
     )
 
 
+def _of_quality(source: str, name: str, rules: Quality) -> MetricPlan:
+    """A measure of a source's own data, as a metric like any other."""
+    return MetricPlan(
+        name=name,
+        source=source,
+        expression=name,
+        window=rules.window,
+        max_age=rules.window,
+        min_samples=rules.min_samples,
+        lower_is_better=name != "quality",
+        unit=PLAIN,
+        capital=None,
+    )
+
+
 def _max_age(metric: Metric) -> timedelta:
     if isinstance(metric.window, BarCount):
         return max(metric.window.count, BARS_LATE) * (metric.bar or MAX_AGE)
@@ -236,7 +260,9 @@ def _without_samples(
     """As a hard limit reads them: money, positions and orders need no number of samples, shares
     and means do (rule 3)."""
     return {
-        name: metric if is_statistical(declared[name]) else replace(metric, min_samples=0)
+        name: metric
+        if name not in declared or is_statistical(declared[name])
+        else replace(metric, min_samples=0)
         for name, metric in metrics.items()
     }
 

@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Literal
 from controller.core.calendar import Calendar
 from controller.core.decision import Term
 from controller.core.effect import Severity
-from controller.core.measurement import Measurements, Outcome
+from controller.core.measurement import (
+    BASELINE,
+    CANDIDATE,
+    DIFFERENCE,
+    Measurements,
+    Outcome,
+)
 from controller.core.share import Share
 from controller.core.state import stage_step
 from controller.policy.expression import Unit
-from controller.policy.models import BarCount
+from controller.policy.models import BarCount, Quality
 
 if TYPE_CHECKING:
     from controller.core.machine import RolloutMachine
@@ -46,6 +52,12 @@ class MetricPlan:
     unit: Unit
     capital: float | None
     bar: timedelta | None = None
+
+
+def metric_of(metrics: Mapping[str, MetricPlan], key: str) -> MetricPlan | None:
+    """The same, of the metrics of a plan."""
+    subject, _, name = key.partition(".")
+    return metrics.get(name if subject in (CANDIDATE, BASELINE, DIFFERENCE) else key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +181,12 @@ class Plan:
     freeze: tuple[FreezeWindow, ...]
     false_alarm: float
     metrics: Mapping[str, MetricPlan]
+    """By name; what a source says of its own data by its key, `signals.quality`."""
     sources: tuple[str, ...]
     references: tuple[str, ...]
     """Every measurement that a check or trigger reads, sorted: what to collect."""
+    quality: Mapping[str, Quality]
+    """What good data is, by source that says it."""
     compared: tuple[str, ...]
     """Metrics that `not_worse` or `better` compare."""
     share_targets: tuple[str, ...]
@@ -185,6 +200,10 @@ class Plan:
     by_name: Mapping[str, Step]
     guarding: Mapping[str, tuple[TriggerPlan, ...]]
     """By step name: the triggers that apply there."""
+
+    def metric(self, key: str) -> MetricPlan | None:
+        """The metric behind a measurement; None of how long a source has been silent."""
+        return metric_of(self.metrics, key)
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""

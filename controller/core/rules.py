@@ -21,7 +21,7 @@ from controller.core.measurement import (
     Outcome,
     reference,
 )
-from controller.core.plan import Evaluate, Judgement, Limit, MetricPlan, Quiet
+from controller.core.plan import Evaluate, Judgement, Limit, MetricPlan, Quiet, metric_of
 from controller.policy import expression as tree
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -112,7 +112,7 @@ class RuleCompiler:
 
     def _needs(self, ref: tree.Reference) -> tuple[int, timedelta | None]:
         """Samples that make the reference's value count, and the age past which it is late."""
-        metric = self._metrics.get(ref.metric)
+        metric = metric_of(self._metrics, ref.key)
         if metric is None:
             return 0, None
         samples = metric.min_samples if self._min_samples is None else self._min_samples

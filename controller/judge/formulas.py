@@ -82,11 +82,8 @@ def _remembered(look: Look) -> Found:
 
 
 def _slices(look: Look, window: Window) -> tuple[object, ...]:
-    columns = [window.all, *(look.column(field, window) for field in look.aggregation.fields)]
-    return (
-        window.version,
-        *((*c.between(look.since, look.now), c.breaks) if c else None for c in columns),
-    )
+    columns = [c for field in (None, *look.aggregation.fields) for c in look.columns(field, window)]
+    return (window.version, *((*c.between(look.since, look.now), c.breaks) for c in columns))
 
 
 def _grid(look: Look) -> tuple[int, int] | None:
@@ -266,20 +263,23 @@ def _correlation(look: Look) -> Found:
 
 def _staleness(look: Look) -> Found:
     """Not late when it is old: that is what it tells."""
-    column = look.column(look.aggregation.field)
-    hi = column.between(look.since, look.now)[1] if column is not None else 0
-    if column is None or not hi:
+    field, newest = look.aggregation.field, -1
+    for column in look.columns(field):
+        hi = column.between(look.since, look.now)[1]
+        newest = max(newest, column.places[hi - 1] if hi else -1)
+    if newest < 0:
         raise Undefined("nothing seen yet")
-    age = look.calendar.open_ms(moment(column.places[hi - 1]), look.now)
-    return Found(age / 1000, len(look.places(look.aggregation.field)), None)
+    age = look.calendar.open_ms(moment(newest), look.now)
+    return Found(age / 1000, len(look.places(field)), None)
 
 
 def _gaps(look: Look) -> Found:
     """Whole bars only. Before the first observation that is held nothing is expected."""
-    column, bars = look.column(look.aggregation.field), look.bars()
-    if column is None or not column.places:
+    bars, field = look.bars(), look.aggregation.field
+    held = [column.places[0] for column in look.columns(field) if column.places]
+    if not held:
         raise Undefined("nothing seen yet")
-    first = bars.index(look.milliseconds(moment(column.places[0])))
+    first = bars.index(milliseconds_of(min(held)))
     begin = look.milliseconds(look.since)
     since = bars.index(begin)
     since += bars.start(since) < begin
@@ -287,8 +287,7 @@ def _gaps(look: Look) -> Found:
     expected = last - max(first, since) + 1
     if expected < 1:
         raise Undefined("no whole bar in the window yet")
-    places = look.places(look.aggregation.field)
-    seen = {bars.index(milliseconds_of(place)) for place in places}
+    seen = {bars.index(milliseconds_of(place)) for place in look.places(field)}
     found = sum(1 for index in seen if max(first, since) <= index <= last)
     return Found(float(expected - found), expected, None)
 

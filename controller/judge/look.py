@@ -45,20 +45,21 @@ class Look:
     bar: timedelta | None = None
     calendar: Calendar = ALWAYS
 
-    def column(self, field: str | None, window: Window | None = None) -> Column | None:
-        """The column of a field; of None, of every observation. Text can only be counted."""
+    def columns(self, field: str | None, window: Window | None = None) -> list[Column]:
+        """Numbers and text of a field, which can be counted alike; of None, every observation."""
         seen = window or self.window
         if field is None:
-            return seen.all
-        return seen.numbers.get(field) or seen.texts.get(field)
+            return [seen.all]
+        found = seen.numbers.get(field), seen.texts.get(field)
+        return [column for column in found if column is not None]
 
     def places(self, field: str | None) -> list[int]:
         """Places of the observations that have the field."""
-        column = self.column(field)
-        if column is None:
-            return []
-        lo, hi = column.between(self.since, self.now)
-        return column.places[lo:hi]
+        found = []
+        for column in self.columns(field):
+            lo, hi = column.between(self.since, self.now)
+            found.append(column.places[lo:hi])
+        return sorted(found[0] + found[1]) if len(found) > 1 else found[0] if found else []
 
     def rows(self) -> Rows:
         """Observations that have all fields of the aggregation, as numbers."""

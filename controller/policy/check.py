@@ -19,6 +19,7 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     metrics.capitals,
     metrics.bars,
     metrics.windows_outlast_ticks,
+    metrics.ranges_of_values,
     stages.one_kind_of_weight,
     stages.weights_rise,
     stages.ends_whole,

@@ -65,7 +65,7 @@ def parse_rate(value: object) -> float:
 
 @dataclass(frozen=True, slots=True)
 class BarCount:
-    """So many of a metric's bars, the newest that are over."""
+    """So many of a metric's bars, the newest that are over, and what has come since."""
 
     count: int
 
@@ -172,6 +172,19 @@ Query = Annotated[str, Meta(min_length=1, max_length=20_000)]
 Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
 UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
 Capital = Annotated[float, Meta(gt=0)]
+Weight = Annotated[float, Meta(ge=0, le=1)]
+FieldName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=200,
+        extra={"kind": "the name of a field: a letter, then letters, digits and _"},
+    ),
+]
+Bounds = Annotated[
+    tuple[float, ...],
+    Meta(min_length=2, max_length=2, extra={"kind": "two numbers, [low, high]"}),
+]
 Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
 Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
 ConfirmText = Annotated[
@@ -234,6 +247,48 @@ class Schedule(Model, frozen=True, kw_only=True):
     ] = ()
 
 
+class Weights(Model, frozen=True, kw_only=True):
+    """What breaking each rule takes from the score of an observation, which begins at 1 and does
+    not fall below 0."""
+
+    empty: Annotated[Weight, Meta(description="No field has a value")] = 0.5
+    nulls: Annotated[
+        Weight, Meta(description="More fields than `nulls` are null or out of their range")
+    ] = 0.3
+    stale: Annotated[Weight, Meta(description="It came in late")] = 0.2
+    time: Annotated[Weight, Meta(description="Its time is before one that came in earlier")] = 0.1
+    missing: Annotated[
+        Weight, Meta(description="Required fields are missing: this, if all of them are")
+    ] = 0.2
+
+
+class Quality(Model, frozen=True, kw_only=True):
+    """What good data of a source is. With it, conditions know SOURCE.quality and its parts, of
+    both versions together, by time of arrival. An observation that is refused has the score 0."""
+
+    required: Annotated[
+        tuple[FieldName, ...],
+        Meta(max_length=50, description="Fields that each observation must have"),
+    ] = ()
+    nulls: Annotated[
+        Percent, Meta(description="Share of its fields that may be null, NaN or infinite")
+    ] = 5.0
+    stale: Annotated[
+        Duration, Meta(description="How long after its event an observation may come in")
+    ] = timedelta(seconds=1)
+    range: Annotated[
+        dict[FieldName, Bounds],
+        Meta(description="Smallest and largest value of a field: {price: [0, 100_000]}"),
+    ] = {}
+    window: Annotated[Duration, Meta(description="What came in within this long counts")] = (
+        timedelta(minutes=5)
+    )
+    min_samples: Annotated[
+        Samples, Meta(description="With fewer observations the numbers say nothing")
+    ] = 30
+    weights: Annotated[Weights, Meta(description="What each rule is worth")] = Weights()
+
+
 class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push"):
     """Observations come in by call, or as JSON Lines files dropped into `directory`."""
 
@@ -243,6 +298,7 @@ class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push")
         Path | None,
         Meta(description="Directory that is watched for files of JSON Lines, beside the policy"),
     ] = None
+    quality: Annotated[Quality | None, Meta(description="What good data of it is")] = None
 
 
 class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
@@ -285,8 +341,8 @@ class Metric(Model, frozen=True, kw_only=True):
     window: Annotated[
         Window,
         Meta(
-            description="Observations of this long count, of so many bars, or since the session, "
-            "stage or rollout"
+            description="Observations of this long count, or since the session, stage or rollout; "
+            "of `60 bars` those of as many that are over, and what has come since"
         ),
     ] = timedelta(minutes=30)
     bar: Annotated[

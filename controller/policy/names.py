@@ -9,6 +9,7 @@ from controller.policy.aggregation import COMPARABLE, formula_of
 from controller.policy.expression import Unit
 from controller.policy.formulas import AGGREGATIONS, Formula, Gives
 from controller.policy.models import Metric, Policy
+from controller.policy.quality import MEASURES, judged_sources
 from controller.policy.units import COUNT, PLAIN, RATIO, UnitError, metric_unit
 
 
@@ -31,18 +32,29 @@ class MetricName:
         return (self.low, self.high) == (0.0, 1.0)
 
 
+SHARE = MetricName(low=0.0, high=1.0, comparable=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Everything that a condition may refer to."""
 
     metrics: Mapping[str, MetricName]
+    """By name; what a source says of its own data by its key, `signals.quality`."""
     sources: frozenset[str] = frozenset()
+
+    def measured(self, key: str) -> MetricName | None:
+        """The metric behind a measurement; None of how long a source has been silent."""
+        subject, _, name = key.partition(".")
+        return self.metrics.get(key if subject in self.sources else name)
 
 
 def names_of(policy: Policy) -> Names:
     """The names of a policy. A metric with a broken unit or aggregation, which `check` reports,
     counts as a plain number of any size here."""
     metrics = {name: _metric(metric) for name, metric in policy.metrics.items()}
+    for source, _ in judged_sources(policy):
+        metrics.update((f"{source}.{name}", SHARE) for name in MEASURES)
     return Names(metrics, frozenset(policy.sources))
 
 

@@ -55,7 +55,17 @@ schedule:
     - {name: fomc, from: 2026-03-18T17:30Z, to: 2026-03-18T20:00Z}
 
 sources:
-  orders: {type: push, directory: inbox}
+  orders:
+    type: push
+    directory: inbox
+    quality:
+      required: [latency, pnl]
+      nulls: 5%
+      stale: 2m
+      range: {latency: [0, 60_000]}
+      window: 5m
+      min_samples: 30
+      weights: {empty: 0.5, nulls: 0.3, stale: 0.2, time: 0.1, missing: 0.2}
   books: {type: sql, database: data/books.duckdb, tables: {fills: fills.parquet}, timeout: 5s}
 
 metrics:
@@ -97,6 +107,7 @@ triggers:
   - {name: loss, when: candidate.loss > 1%, severity: critical}
   - {name: unfilled, when: candidate.filled < 70%, severity: high, confirm: 3 of 5, min_samples: 50}
   - {name: slow, when: candidate.latency > 800ms, severity: high, for: 2m, stages: [ramp, full]}
+  - {name: quality, when: orders.quality < 95%, severity: medium, then: alert, confirm: 3 in a row}
   - {name: silent, when: orders.silent > 2m, severity: medium, then: hold, escalate_after: 10m}
 
 rollback:
@@ -148,6 +159,7 @@ Lines of `advance` must all pass to go on; a trigger's `when` must not come true
 |---|---|
 | `candidate.METRIC`, `baseline.METRIC` | the metric, measured for that version |
 | `SOURCE.silent` | open time since the source last said anything |
+| `SOURCE.quality` and its parts | how good its data is, of a source with a [quality](#quality) |
 | `85%`, `0.85`, `15bps`, `2000ms`, `2m`, `100 USD`, `1_000` | a number with its unit |
 | `<` `<=` `>` `>=` `==` `!=` | one comparison; `a < b < c` is an error |
 | `+` `-` `*` `/` and parentheses | reckoning with measurements and numbers |

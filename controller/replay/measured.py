@@ -13,7 +13,7 @@ import numpy as np
 
 from controller.core.event import Tick
 from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE, Measurement, reference
-from controller.core.plan import Plan
+from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
 from controller.judge.compare import difference
 from controller.replay.columns import Column, Floats, Integers, replay_columns
@@ -36,10 +36,16 @@ def wanted(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(key for key in measured | compared if not key.startswith(DIFFERENCE)))
 
 
+def _metric(plan: Plan, key: str) -> MetricPlan:
+    found = plan.metric(key)
+    assert found is not None, "silence is not measured in a history"
+    return found
+
+
 def require(plan: Plan, names: Sequence[str]) -> None:
     """Raises MissingColumn for what would be missing at every tick."""
     for key in wanted(plan):
-        metric = plan.metrics[key.partition(".")[2]]
+        metric = _metric(plan, key)
         if key not in names:
             raise MissingColumn(f"no column {key}")
         if metric.min_samples and f"{key}.{SAMPLES}" not in names:
@@ -92,7 +98,7 @@ def _columns(
 
     columns = {}
     for key in wanted(plan):
-        factor = plan.metrics[key.partition(".")[2]].unit.factor
+        factor = _metric(plan, key).unit.factor
         values = seen(key, np.nan) * factor
         values[~np.isfinite(values)] = np.nan
         samples = np.nan_to_num(seen(f"{key}.{SAMPLES}", 0.0)).astype(np.int64)

@@ -127,6 +127,8 @@ def _layout(plan: Plan) -> _Layout:
             asks.append(_Ask(key, subject, plan.metrics[name], versions[subject], other))
         elif name == SILENT:
             silent.append((key, subject))
+        elif subject != DIFFERENCE:
+            asks.append(_Ask(key, subject, plan.metrics[key], "", ""))
     return _Layout(
         asks=_by_source(asks),
         live=_by_source([ask for ask in asks if ask.subject != BASELINE]),

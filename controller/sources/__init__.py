@@ -33,7 +33,7 @@ def _open_push(name: str, model: PushModel, store: Store, base_dir: Path, stored
     if model.directory is None:
         from controller.sources.push import PushSource
 
-        return PushSource(name, store, stored)
+        return PushSource(name, store, stored, quality=model.quality)
     from controller.sources.directory import DirectorySource
 
-    return DirectorySource(name, store, base_dir / model.directory, stored)
+    return DirectorySource(name, store, base_dir / model.directory, stored, quality=model.quality)

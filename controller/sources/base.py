@@ -11,7 +11,8 @@ from controller.core.measurement import Measurement
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One measurement wanted. `subject` is `candidate`, `baseline` or, for `silent`, the source.
+    """One measurement wanted. `subject` is `candidate`, `baseline` or, for what a source says of
+    its own data, the source; then `expression` is one of `policy.quality`.
 
     `since` and `now` bound the window [since, now] (UTC). `version` is the version's own name.
     `expression` is what the metric declares: an aggregation of a push source or a query."""

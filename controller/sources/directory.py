@@ -14,6 +14,7 @@ from typing import BinaryIO
 import msgspec
 
 from controller.judge.window import LIMIT
+from controller.policy.models import Quality
 from controller.sources.base import SourceError
 from controller.sources.observation import parse_line
 from controller.sources.push import Parse, PushSource
@@ -51,11 +52,12 @@ class DirectorySource(PushSource):
         stored_name: str | None = None,
         *,
         limit: int = LIMIT,
+        quality: Quality | None = None,
     ) -> None:
         """The directory need not be there yet. Raises StoreError."""
         self.directory = directory
         self._cursors: dict[str, Cursor] = {}
-        super().__init__(name, store, stored_name, limit=limit)
+        super().__init__(name, store, stored_name, limit=limit, quality=quality)
 
     def poll(self, now: datetime) -> int:
         """Take in whole lines that have come since; how many observations were accepted. A file

@@ -11,10 +11,14 @@ from datetime import datetime
 from threading import RLock
 from typing import Any
 
+from msgspec.structs import replace
+
 from controller.core.measurement import Measurement
 from controller.judge.aggregate import measure
 from controller.judge.compare import Pairs, pair_up
+from controller.judge.quality import Tally
 from controller.judge.window import FIELDS, LIMIT, Observation, Windows
+from controller.policy.models import Quality
 from controller.sources.base import Request, SourceError
 from controller.sources.observation import ObservationError, Part, encode, parse, parse_line
 from controller.store.base import ObservationBatch, Store
@@ -28,6 +32,10 @@ VERSIONS = 100
 
 NOTE = b'{"note":'
 """How a stored line begins that is no observation, but a note of the source to itself."""
+
+REFUSED = b'{"refused":'
+"""How a stored line begins that says how many observations of its batch were refused: of a source
+whose quality is judged they count after a restart as well."""
 
 Parse = Callable[[], Part]
 """Reads one observation, or raises ObservationError."""
@@ -46,10 +54,17 @@ class PushSource:
     """The observations of one source of one rollout. Safe for several threads."""
 
     def __init__(
-        self, name: str, store: Store, stored_name: str | None = None, *, limit: int = LIMIT
+        self,
+        name: str,
+        store: Store,
+        stored_name: str | None = None,
+        *,
+        limit: int = LIMIT,
+        quality: Quality | None = None,
     ) -> None:
         """`stored_name` is the name in the store, where names are shared by all rollouts.
-        `limit` is how many observations of a version are kept in memory. Raises StoreError."""
+        `limit` is how many observations of a version are kept in memory; `quality` what good
+        data is, if anybody asks. Raises StoreError."""
         self.name = name
         self.stored_name = stored_name or name
         self.accepted = 0
@@ -58,6 +73,7 @@ class PushSource:
         self.last_error = ""
         self._store = store
         self._windows = Windows(limit)
+        self._tally = Tally(quality) if quality is not None else None
         self._lock = RLock()
         self._through = 0
         self._last_received: datetime | None = None
@@ -98,12 +114,14 @@ class PushSource:
         them, that begins with `NOTE`."""
         with self._lock:
             checked, errors = self._checked(found)
-            if not checked and not note:
-                self._refuse(errors)
-                return Received(0, len(errors))
             lines = [encode(observation) for observation in checked]
+            if errors and self._tally is not None:
+                lines.append(REFUSED + b"%d}" % len(errors))
             if note:
                 lines.append(note)
+            if not lines:
+                self._refuse(errors)
+                return Received(0, len(errors))
             stored = b"\n".join(lines) + b"\n"
             batch = self._store.append_observations(self.stored_name, now, stored, keys)
             if batch is None:
@@ -112,6 +130,7 @@ class PushSource:
             if batch.number != self._through + 1:
                 self._catch_up()  # somebody else has written as well: take all, in order
             else:
+                self._spoil(len(errors), batch)
                 self._add(checked, batch)
             return Received(len(checked), len(errors))
 
@@ -156,6 +175,9 @@ class PushSource:
                 if line.startswith(NOTE):
                     self._noted(line)
                     continue
+                if line.startswith(REFUSED):
+                    self._spoil(int(line[len(REFUSED) : -1]), batch)
+                    continue
                 try:
                     observations.append(self._settled(parse_line(line, batch.received), {}))
                 except ObservationError as error:
@@ -168,14 +190,26 @@ class PushSource:
 
     def _add(self, observations: Sequence[Observation], batch: ObservationBatch) -> None:
         for observation in observations:
+            self._judge(observation, batch.received)
             contradicted = self._windows.add(observation)
             if contradicted:
+                self._spoil(1, batch)
                 names = ", ".join(contradicted)
                 self._refuse([f"id {observation.id}: {names} was given before, otherwise"])
         self.accepted += len(observations)
         self._through = batch.number
         if observations and (self._last_received is None or batch.received > self._last_received):
             self._last_received = batch.received
+
+    def _judge(self, observation: Observation, received: datetime) -> None:
+        """How good it is, before it is part of what is known."""
+        if self._tally is not None:
+            first = self._windows.first(observation.id) if observation.id is not None else None
+            self._tally.take(observation, None if first is None else first.fields, received)
+
+    def _spoil(self, count: int, batch: ObservationBatch) -> None:
+        if self._tally is not None:
+            self._tally.refuse(count, batch.received)
 
     def _refuse(self, errors: Sequence[str]) -> None:
         if errors:
@@ -188,22 +222,27 @@ class PushSource:
     def measure(self, requests: Sequence[Request]) -> list[Measurement]:
         """See `Source.measure`."""
         with self._lock:
-            window, through = self._windows.window, self._through or None
-            return [
-                measure(
-                    window(request.version),
-                    request.expression,
-                    request.since,
-                    request.now,
-                    capital=request.capital,
-                    factor=request.factor,
-                    through=through,
-                    other=window(request.other) if request.other is not None else None,
-                    bar=request.bar,
-                    calendar=request.calendar,
-                )
-                for request in requests
-            ]
+            return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> Measurement:
+        through = self._through or None
+        if request.subject == self.name:
+            if self._tally is None:
+                return Measurement(status="error", detail=f"{self.name} declares no `quality`")
+            return replace(self._tally.measure(request.expression, request.now), through=through)
+        window = self._windows.window
+        return measure(
+            window(request.version),
+            request.expression,
+            request.since,
+            request.now,
+            capital=request.capital,
+            factor=request.factor,
+            through=through,
+            other=window(request.other) if request.other is not None else None,
+            bar=request.bar,
+            calendar=request.calendar,
+        )
 
     def pairs(self, candidate: Request, baseline: Request) -> Pairs | None:
         """Differences of observations that share a key; None if too few of them do."""

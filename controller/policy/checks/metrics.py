@@ -14,6 +14,7 @@ from controller.policy.expression import Dimension, references
 from controller.policy.findings import Finding
 from controller.policy.formulas import Gives
 from controller.policy.models import BarCount, Metric, PushSource
+from controller.policy.quality import judged_sources
 from controller.policy.units import UnitError, parse_unit
 
 
@@ -177,6 +178,25 @@ def windows_outlast_ticks(context: Context) -> Iterator[Finding]:
             )
             hint = f"write `window: {duration_text(tick)}`, or a shorter tick"
             yield context.places.at(("metrics", name, "window"), "P349", message, hint)
+    for name, rules in judged_sources(context.policy):
+        if timedelta(0) < rules.window < tick:
+            message = (
+                f"the quality of {name} is judged over {duration_text(rules.window)}, and looks "
+                f"come every {duration_text(tick)}: what happens between is never seen"
+            )
+            hint = f"write `window: {duration_text(tick)}`, or a shorter tick"
+            where = ("sources", name, "quality", "window")
+            yield context.places.at(where, "P349", message, hint)
+
+
+def ranges_of_values(context: Context) -> Iterator[Finding]:
+    """A range of a field is from low to high."""
+    for name, rules in judged_sources(context.policy):
+        for field, (low, high) in rules.range.items():
+            if low > high:
+                message = f"no {field} is from {low:g} to {high:g}"
+                where = ("sources", name, "quality", "range", field)
+                yield context.places.at(where, "P325", message, "write [low, high]")
 
 
 def _name(metric: Metric) -> str:

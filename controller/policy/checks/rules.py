@@ -41,8 +41,8 @@ def _limits_on_ratios(condition: Condition, names: Names) -> Iterator[Number]:
             Compare(left=Reference() as ref, right=Number() as limit)
             | Compare(left=Number() as limit, right=Reference() as ref)
         ):
-            metric = names.metrics.get(ref.metric)
-            if metric is not None and metric.ratio and ref.subject not in names.sources:
+            metric = names.measured(ref.key)
+            if metric is not None and metric.ratio:
                 yield limit
         case Versus():
             if names.metrics[condition.metric].ratio:
@@ -280,13 +280,11 @@ def _range_hint(condition: Condition, names: Names) -> str:
     """From where to where the numbers of a condition go."""
     words: list[str] = []
     for key in dict.fromkeys(references(condition)):
-        subject, _, name = key.partition(".")
-        metric = names.metrics.get(name)
-        if subject in names.sources:
-            words.append(f"{key} is not below 0")
-        elif metric is not None and metric.ratio:
+        subject = key.partition(".")[0]
+        metric = names.measured(key)
+        if metric is not None and metric.ratio:
             differs = subject == "difference"
             words.append(f"{key} is from {'-1' if differs else '0'} to 1")
-        elif metric is not None and metric.low == 0:
+        elif metric is None or metric.low == 0:
             words.append(f"{key} is not below 0")
     return "; ".join(words) or "compare with a limit that can be crossed"

@@ -56,8 +56,8 @@ def holds_end(context: Context) -> Iterator[Finding]:
 def samples_are_counted(context: Context) -> Iterator[Finding]:
     """`min_samples` of a trigger that reads no metric changes nothing."""
     for number, trigger, condition in context.guarded():
-        sources = context.policy.sources
-        silent_only = all(key.partition(".")[0] in sources for key in references(condition))
+        read = [context.names.measured(key) for key in references(condition)]
+        silent_only = all(metric is None for metric in read)
         if trigger.min_samples is not None and silent_only:
             message = f"trigger {trigger.name} counts no samples: it looks at silence only"
             where = ("triggers", number, "min_samples")
@@ -141,6 +141,9 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
     for name, source in policy.sources.items():
         if isinstance(source, SqlSource):
             yield ("sources", name, "timeout"), source.timeout
+        elif source.quality is not None:
+            yield ("sources", name, "quality", "window"), source.quality.window
+            yield ("sources", name, "quality", "stale"), source.quality.stale
     for name, metric in policy.metrics.items():
         if isinstance(metric.window, timedelta):
             yield ("metrics", name, "window"), metric.window

@@ -5,9 +5,10 @@ Where a library means something else by a name, the test says what.
 
 import warnings
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from itertools import pairwise
 from math import sqrt
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.market import Prices, prices, sessions
@@ -21,21 +22,30 @@ from controller.judge.window import Observation, Windows
 with warnings.catch_warnings():
     # What these libraries use of others is for them to mend.
     warnings.simplefilter("ignore")
-    import empyrical
-    import numpy as np
-    import pandas as pd
-    import quantstats.stats as qs
-    from river import stats as river
-    from scipy import stats as scipy
+    empyrical, np, pd, qs, river, scipy = (
+        cast(Any, import_module(name))
+        for name in (
+            "empyrical",
+            "numpy",
+            "pandas",
+            "quantstats.stats",
+            "river.stats",
+            "scipy.stats",
+        )
+    )
 
 YEAR = 252
 DAY = timedelta(days=1)
-AGREES = {"rel": 1e-9}
 
 
 @pytest.fixture(params=["sp500", "nasdaq"])
 def market(request: pytest.FixtureRequest) -> Prices:
     return prices(request.param)
+
+
+def close(theirs: Any) -> Any:
+    """Equal but for the last digits."""
+    return pytest.approx(theirs, rel=1e-9)
 
 
 def series(market: Prices) -> Any:
@@ -52,19 +62,19 @@ def test_sharpe_sortino_and_volatility_are_those_of_empyrical_and_quantstats(
 ) -> None:
     ours, theirs = market.returns, series(market)
     sharpe, sortino = returns.sharpe(ours, YEAR), returns.sortino(ours, YEAR)
-    assert sharpe == pytest.approx(empyrical.sharpe_ratio(theirs, annualization=YEAR), **AGREES)
-    assert sharpe == pytest.approx(qs.sharpe(theirs, periods=YEAR), **AGREES)
-    assert sortino == pytest.approx(empyrical.sortino_ratio(theirs, annualization=YEAR), **AGREES)
-    assert sortino == pytest.approx(qs.sortino(theirs, periods=YEAR), **AGREES)
+    assert sharpe == close(empyrical.sharpe_ratio(theirs, annualization=YEAR))
+    assert sharpe == close(qs.sharpe(theirs, periods=YEAR))
+    assert sortino == close(empyrical.sortino_ratio(theirs, annualization=YEAR))
+    assert sortino == close(qs.sortino(theirs, periods=YEAR))
     deviation = empyrical.annual_volatility(theirs, annualization=YEAR)
-    assert returns.volatility(ours, YEAR) == pytest.approx(deviation, **AGREES)
+    assert returns.volatility(ours, YEAR) == close(deviation)
 
 
 def test_calmar_is_empyricals_and_quantstats_counts_years_by_the_date(market: Prices) -> None:
     ours, theirs = market.returns, series(market)
     calmar = returns.calmar(ours, YEAR)
-    assert calmar == pytest.approx(empyrical.calmar_ratio(theirs, annualization=YEAR), **AGREES)
-    assert returns.deepest_fall(ours) == pytest.approx(-empyrical.max_drawdown(theirs), **AGREES)
+    assert calmar == close(empyrical.calmar_ratio(theirs, annualization=YEAR))
+    assert returns.deepest_fall(ours) == close(-empyrical.max_drawdown(theirs))
     assert calmar == pytest.approx(qs.calmar(theirs, periods=YEAR), rel=0.05)
 
 
@@ -72,13 +82,13 @@ def test_trades_are_counted_as_quantstats_counts_them(market: Prices) -> None:
     ours = trades_of(market)
     theirs = pd.Series(ours, index=pd.DatetimeIndex(market.days[2:]))
     factor = trades.profit_factor(ours, 5)
-    assert factor == pytest.approx(qs.profit_factor(theirs), **AGREES)
-    assert trades.payoff(ours) == pytest.approx(qs.payoff_ratio(theirs), **AGREES)
+    assert factor == close(qs.profit_factor(theirs))
+    assert trades.payoff(ours) == close(qs.payoff_ratio(theirs))
     rows = qs.consecutive_losses(theirs)
     assert trades.longest_row_of_losses(ours) == rows
     # quantstats leaves out what broke even; here a trade without a win has not won.
     traded = sum(1 for x in ours if x)
-    assert trades.wins(ours) / traded == pytest.approx(qs.win_rate(theirs), **AGREES)
+    assert trades.wins(ours) / traded == close(qs.win_rate(theirs))
     assert trades.wins(ours) / len(ours) < qs.win_rate(theirs)
 
 
@@ -87,27 +97,27 @@ def test_expectancy_is_p_w_less_q_l(market: Prices) -> None:
     won, lost = [x for x in ours if x > 0], [-x for x in ours if x < 0]
     p, q = len(won) / len(ours), len(lost) / len(ours)
     expected = p * np.mean(won) - q * np.mean(lost)
-    assert trades.expectancy(ours) == pytest.approx(expected, **AGREES)
+    assert trades.expectancy(ours) == close(expected)
 
 
 def test_deviation_and_correlation_are_those_of_scipy_and_river() -> None:
     one, other = prices("sp500").returns, prices("nasdaq").returns
     r = spread.correlation(one, other)
-    assert r == pytest.approx(scipy.pearsonr(one, other).statistic, **AGREES)
+    assert r == close(scipy.pearsonr(one, other).statistic)
     running, together = river.Var(), river.PearsonCorr()
     for x, y in zip(one, other, strict=True):
         running.update(x)
         together.update(x, y)
-    assert spread.deviation(one) == pytest.approx(sqrt(running.get()), **AGREES)
-    assert r == pytest.approx(together.get(), **AGREES)
-    assert spread.deviation(one) == pytest.approx(scipy.tstd(one), **AGREES)
+    assert spread.deviation(one) == close(sqrt(running.get()))
+    assert r == close(together.get())
+    assert spread.deviation(one) == close(scipy.tstd(one))
 
 
 def test_a_mean_that_forgets_by_time_is_that_of_pandas(market: Prices) -> None:
     at = pd.DatetimeIndex(market.days)
     theirs = pd.Series(market.closes).ewm(halflife=pd.Timedelta(days=20), times=at).mean()
     days = [(day - market.days[0]).days for day in market.days]
-    assert spread.ewma(market.closes, days, 20.0) == pytest.approx(theirs.iloc[-1], **AGREES)
+    assert spread.ewma(market.closes, days, 20.0) == close(theirs.iloc[-1])
 
 
 def test_outliers_are_those_of_a_rolling_median_and_mad(market: Prices) -> None:
@@ -181,11 +191,11 @@ def test_a_ratio_of_daily_bars_takes_its_year_from_the_exchange(market: Prices) 
     assert 250 <= year <= 253
     theirs = series(market)
     wanted = empyrical.sharpe_ratio(theirs, annualization=year)
-    assert of("sharpe(x, last)") == pytest.approx(wanted, **AGREES)
+    assert of("sharpe(x, last)") == close(wanted)
     wanted = empyrical.sortino_ratio(theirs, annualization=year)
-    assert of("sortino(x, last)") == pytest.approx(wanted, **AGREES)
+    assert of("sortino(x, last)") == close(wanted)
     wanted = empyrical.calmar_ratio(theirs, annualization=year)
-    assert of("calmar(x, last)") == pytest.approx(wanted, **AGREES)
+    assert of("calmar(x, last)") == close(wanted)
 
 
 def test_profit_and_loss_of_a_capital_gives_the_returns_of_its_equity(market: Prices) -> None:
@@ -201,9 +211,9 @@ def test_profit_and_loss_of_a_capital_gives_the_returns_of_its_equity(market: Pr
     )  # fmt: skip
     year = bars_of(sessions("XNYS"), DAY).per_year((times[-1] - EPOCH) // MILLISECOND)
     theirs = empyrical.sharpe_ratio(series(market), annualization=year)
-    assert found.value == pytest.approx(theirs, rel=1e-9)
+    assert found.value == close(theirs)
     fall = measure(window, "max_drawdown(x)", times[0], times[-1], capital=capital)
-    assert fall.value == pytest.approx(-empyrical.max_drawdown(series(market)), rel=1e-9)
+    assert fall.value == close(-empyrical.max_drawdown(series(market)))
 
 
 def test_no_day_is_missing_of_the_index_and_those_left_out_are_counted() -> None:

@@ -173,6 +173,34 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "a guard of both versions at 100%": (
         "when: signals.silent > 2m", "when: »candidate.agreement < 70%", "P336", "stages",
     ),
+    "a range from high to low": (
+        "signals: {type: push}", "signals: {type: push, quality: {range: {price: »[9, 1]}}}",
+        "P325", "[low, high]",
+    ),
+    "a range of one number": (
+        "signals: {type: push}", "signals: {type: push, quality: {range: {price: »[9]}}}",
+        "P103", "",
+    ),
+    "a weight above the whole score": (
+        "signals: {type: push}", "signals: {type: push, quality: {weights: {nulls: »2}}}",
+        "P103", "",
+    ),
+    "a field that no field is called": (
+        "signals: {type: push}", "signals: {type: push, quality: {required: [»vol-oi]}}",
+        "P103", "letter",
+    ),
+    "quality of no time": (
+        "signals: {type: push}", "signals: {type: push, quality: {window: »0s}}", "P345", "30s",
+    ),
+    "quality between two looks": (
+        "signals: {type: push}", "signals: {type: push, quality: {window: »10s}}", "P349", "30s",
+    ),
+    "a quality that nobody declared": (
+        "when: signals.silent > 2m", "when: »signals.quality < 95%", "P202", "quality: {required",
+    ),
+    "a measure that no source has": (
+        "when: signals.silent > 2m", "when: »signals.qualty < 95%", "P202", "'quality'",
+    ),
     "a capital with a unit": ("capital: 1_000_000", "capital: 1_000_000, unit: »USD", "P323",
                               "leave the unit out"),
     # rules

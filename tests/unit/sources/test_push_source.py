@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from controller.core.measurement import Measurement
+from controller.policy.models import Quality
+from controller.policy.quality import MEASURES
 from controller.sources.base import Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse
 from controller.sources.push import BATCH, VERSIONS, PushSource
@@ -29,7 +31,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def opened(store: Store, **more: int) -> PushSource:
+def opened(store: Store, **more: Any) -> PushSource:
     return PushSource("signals", store, "ifd/signals", **more)
 
 
@@ -221,3 +223,55 @@ def test_what_is_stamped_a_little_ahead_of_the_clock_counts_at_once() -> None:
     assert earlier.at == NOW - AHEAD
     with pytest.raises(ObservationError, match="is 1m 01s ahead of the clock"):
         parse({"version": "v3", "ts": NOW + AHEAD + timedelta(seconds=1)}, NOW)
+
+
+# Quality ----------------------------------------------------------------------------------
+
+RULES = Quality(required=("price",), range={"price": (0.0, 100.0)}, min_samples=1)
+
+
+def quality(source: PushSource, name: str = "quality", now: datetime = NOW) -> Measurement:
+    (found,) = source.measure([Request("signals", name, "", name, now - RULES.window, now)])
+    return found
+
+
+def test_what_is_refused_counts_in_the_quality_of_its_source(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    good = {"version": "v3", "price": 5.0}
+    source.push([good, {"version": "v3", "ts": "yesterday"}, good, {"price": 1.0}], NOW)
+    assert quality(source, "refused").value == 0.5
+    assert quality(source, "bad").value == 0.5
+    found = quality(source)
+    assert (found.value, found.samples) == (0.5, 4)
+
+
+def test_a_push_of_which_all_is_refused_is_remembered_after_a_restart(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    source.push([{"version": "v3", "price": 5.0, "id": "a"}], NOW)
+    source.push(b"not json\n{}\n", NOW)
+    source.push([{"version": "v3", "price": 6.0, "id": "a"}], NOW)
+    before = [quality(source, name) for name in MEASURES]
+    assert quality(source, "refused").value == 0.75
+    again = opened(store, quality=RULES)
+    assert [quality(again, name) for name in MEASURES] == before
+    without = opened(store)
+    assert without.accepted == 2
+    assert quality(without).status == "error"
+
+
+def test_refusals_alone_do_not_say_that_a_source_was_heard(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    source.push([{}], NOW)
+    assert source.last_received() is None
+
+
+def test_the_same_again_is_a_duplicate_and_a_later_part_is_not(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    first = {"version": "v3", "id": "a", "price": 5.0}
+    source.push([first], NOW)
+    source.push([{"id": "a", "pnl": 3.0}], NOW)
+    assert quality(source, "duplicates").value == 0
+    source.push([first], NOW)
+    found = quality(source, "duplicates")
+    assert (found.value, found.samples) == (0.5, 2)
+    assert quality(source).value == 1
