@@ -2,9 +2,11 @@
 in `policy.formulas`; the arithmetic is in the rooms beside this one, on plain sequences.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from itertools import accumulate
 from math import fsum, isfinite
+from operator import eq, mul
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -20,11 +22,12 @@ WHOLE = frozenset(
     {"rate", "turnover", "max_consecutive_losses", "drawdown_duration", "calmar", "gaps"}
 )
 """Those that are wrong when a part of the window is missing."""
-AGES = frozenset({"staleness", "gaps", "drawdown_duration", "rate"})
+AGES = frozenset({"staleness", "drawdown_duration", "rate"})
 """Those that change by time alone."""
 MEMO_LIMIT = 64
 
 Formula = Callable[[Look], Found]
+T = TypeVar("T")
 
 
 def answer(look: Look, factor: float, through: int | None) -> Measurement:
@@ -65,16 +68,22 @@ def answer(look: Look, factor: float, through: int | None) -> Measurement:
 
 def _remembered(look: Look) -> Found:
     """The same slices of the same columns have the same answer."""
-    formula, kept = FORMULAS[look.aggregation.name], look.window.all.memo
+    formula = FORMULAS[look.aggregation.name]
     if look.aggregation.name in AGES:
         return formula(look)
     asked = ("formula", look.aggregation, look.capital, look.bar)
     state = (_slices(look, look.window), look.other and _slices(look, look.other), _grid(look))
+    return _kept(look, asked, state, lambda: formula(look))
+
+
+def _kept(look: Look, asked: Hashable, state: object, compute: Callable[[], T]) -> T:
+    """What was computed before, if the state is still the same."""
+    kept = look.window.all.memo
     known = kept.get(asked)
     if known is not None and known[0] == state:
-        found: Found = known[1]
-        return found
-    found = formula(look)
+        remembered: T = known[1]
+        return remembered
+    found = compute()
     if len(kept) >= MEMO_LIMIT:
         kept.clear()
     kept[asked] = (state, found)
@@ -86,11 +95,13 @@ def _slices(look: Look, window: Window) -> tuple[object, ...]:
     return (window.version, *((*c.between(look.since, look.now), c.breaks) for c in columns))
 
 
-def _grid(look: Look) -> tuple[int, int] | None:
+def _grid(look: Look) -> tuple[int, bool, int] | None:
+    """What of the window's ends matters to its bars."""
     if look.bar is None:
         return None
-    bars = bars_of(look.calendar, look.bar)
-    return bars.index(look.milliseconds(look.since)), complete(bars, look.now)
+    bars, since = bars_of(look.calendar, look.bar), look.milliseconds(look.since)
+    first = bars.index(since)
+    return first, bars.start(first) >= since, complete(bars, look.now)
 
 
 def _why(look: Look, undefined: Exception) -> str:
@@ -188,10 +199,15 @@ def _cost_per(look: Look) -> Found:
 def _drawdown_duration(look: Look) -> Found:
     """In open time, counted from the first observation."""
     places, (pnl,) = look.rows()
-    first = moment(places[0])
-    opened = [look.calendar.open_ms(first, moment(place)) for place in places]
-    now = look.calendar.open_ms(first, look.now)
-    return Found(returns.longest_fall(pnl, opened, now) / 1000, len(places), places[-1])
+    asked, state = ("falls", look.aggregation), _slices(look, look.window)
+    falls, lasting = _kept(look, asked, state, lambda: returns.falls(pnl))
+    between = look.calendar.open_ms
+    longest = max(
+        (between(moment(places[peak]), moment(places[end])) for peak, end in falls), default=0
+    )
+    if lasting is not None:
+        longest = max(longest, between(moment(places[lasting]), look.now))
+    return Found(longest / 1000, len(places), places[-1])
 
 
 def _of_returns(compute: Callable[[list[float], float], float]) -> Formula:
@@ -216,15 +232,15 @@ def _pairs(look: Look) -> tuple[list[float], list[float], int]:
     """Values of both versions by key, the newest of each key; keys that one side lacks, and
     observations without the field, are left out."""
     field = look.aggregation.field
-    sides: list[dict[str, float]] = []
+    sides: list[dict[str | None, float]] = []
     newest = 0
     for window in (look.window, look.other):
         column = window.numbers.get(field or "") if window is not None else None
         if column is None:
             raise Undefined(f"one of the versions has no value of {field} yet")
         lo, hi = column.between(look.since, look.now)
-        keys, values = column.keys[lo:hi], column.values[lo:hi]
-        sides.append({k: v for k, v in zip(keys, values, strict=True) if k is not None})
+        sides.append(dict(zip(column.keys[lo:hi], column.values[lo:hi], strict=True)))
+        sides[-1].pop(None, None)
         newest = max(newest, column.places[hi - 1] if hi > lo else 0)
     mine, other = sides
     common = [key for key in mine if key in other]
@@ -233,24 +249,20 @@ def _pairs(look: Look) -> tuple[list[float], list[float], int]:
     return [mine[key] for key in common], [other[key] for key in common], newest
 
 
-def _agreement(look: Look) -> Found:
+def _directions(look: Look) -> tuple[list[int], list[int], int]:
     first, second, newest = _pairs(look)
-    epsilon = look.aggregation.options[0]
-    same = sum(
-        trades.sign(a, epsilon) == trades.sign(b, epsilon)
-        for a, b in zip(first, second, strict=True)
-    )
-    return _share(same, len(first), newest)
+    (epsilon,) = look.aggregation.options
+    return trades.signs(first, epsilon), trades.signs(second, epsilon), newest
+
+
+def _agreement(look: Look) -> Found:
+    first, second, newest = _directions(look)
+    return _share(sum(map(eq, first, second)), len(first), newest)
 
 
 def _conflicts(look: Look) -> Found:
-    first, second, newest = _pairs(look)
-    epsilon = look.aggregation.options[0]
-    opposite = sum(
-        trades.sign(a, epsilon) * trades.sign(b, epsilon) < 0
-        for a, b in zip(first, second, strict=True)
-    )
-    return _share(opposite, len(first), newest)
+    first, second, newest = _directions(look)
+    return _share(list(map(mul, first, second)).count(-1), len(first), newest)
 
 
 def _correlation(look: Look) -> Found:
@@ -287,15 +299,21 @@ def _gaps(look: Look) -> Found:
     expected = last - max(first, since) + 1
     if expected < 1:
         raise Undefined("no whole bar in the window yet")
-    seen = {bars.index(milliseconds_of(place)) for place in look.places(field)}
-    found = sum(1 for index in seen if max(first, since) <= index <= last)
+    found = sum(1 for index, _, _ in look.whole_bars(look.places(field)) if index >= first)
     return Found(float(expected - found), expected, None)
 
 
 def _outliers(look: Look) -> Found:
+    """Each value is judged once, by those before it, in the window or not."""
     last, limit = look.aggregation.options
-    places, (values,) = look.rows()
-    far, judged = spread.outliers(values, int(last), limit)
+    places = look.rows().places
+    column = look.window.numbers[look.aggregation.field or ""]
+    judge = _kept(
+        look, ("outliers", look.aggregation), column.breaks,
+        lambda: spread.Outliers(int(last), limit),
+    )  # fmt: skip
+    judge.feed(column.values)
+    far, judged = judge.between(*column.between(look.since, look.now))
     if not judged:
         raise Undefined(f"no value with {last:g} different ones before it")
     return _share(far, judged, places[-1])

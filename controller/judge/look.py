@@ -1,15 +1,16 @@
 """What a formula looks at: the observations of a window in (since, now], field by field."""
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from math import fsum
 from typing import NamedTuple
 
 from controller.core.calendar import ALWAYS, EPOCH, MILLISECOND, Calendar
 from controller.judge.bars import Bars, bars_of
 from controller.judge.undefined import Undefined
-from controller.judge.window import Column, Window, stamp
+from controller.judge.window import Column, Window, place_until, stamp
 from controller.policy.aggregation import Aggregation
 
 
@@ -85,24 +86,34 @@ class Look:
             raise Undefined("no bar: give the metric one, such as `bar: 1d`")
         return bars_of(self.calendar, self.bar)
 
+    def whole_bars(self, places: list[int]) -> Iterator[tuple[int, int, int]]:
+        """Bars that have some of `places`, are over, and are not cut by the window: the number of
+        each, and the slice of `places` that is in it."""
+        bars, first, last = self.bars(), self.milliseconds(self.since), self.milliseconds(self.now)
+        lo = 0
+        while lo < len(places):
+            index = bars.index(milliseconds_of(places[lo]))
+            end = bars.end(index)
+            if end > last:
+                return
+            hi = bisect_right(places, place_until(end), lo)
+            if bars.start(index) >= first:
+                yield index, lo, hi
+            lo = hi
+
     def by_bar(self) -> tuple[list[float], int]:
         """The values of whole bars, from the first to the last with an observation, and the
         newest place. A bar's value is the sum of its values, or the last one; a bar without any
         adds nothing, or stays where it was."""
         places, (values,) = self.rows()
-        bars, first = self.bars(), self.milliseconds(self.since)
-        last, taken = self.milliseconds(self.now), self.aggregation.takes_last
+        taken = self.aggregation.takes_last
         levels: list[float] = []
         newest, following = places[0], None
-        numbered = zip(map(bars.index, map(milliseconds_of, places)), values, places, strict=True)
-        for index, group in groupby(numbered, key=lambda row: row[0]):
-            if bars.start(index) < first or bars.end(index) > last:
-                continue
-            rows = list(group)
+        for index, lo, hi in self.whole_bars(places):
             if following is not None:
                 levels += [levels[-1] if taken else 0.0] * (index - following)
-            levels.append(rows[-1][1] if taken else fsum(row[1] for row in rows))
-            newest, following = rows[-1][2], index + 1
+            levels.append(values[hi - 1] if taken else fsum(values[lo:hi]))
+            newest, following = places[hi - 1], index + 1
         if not levels:
             raise Undefined("no whole bar in the window yet")
         return levels, newest

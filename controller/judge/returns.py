@@ -78,22 +78,22 @@ def deepest_fall(returns: Sequence[float]) -> float:
     return deepest
 
 
-def longest_fall(pnl: Sequence[float], places: Sequence[int], now: int) -> int:
-    """The longest time from a peak of the running sum to its recovery, or to `now` for the fall
-    that lasts. `places` are counted like `now`, and rise; the start counts as a peak at the
-    first of them."""
+def falls(pnl: Sequence[float]) -> tuple[list[tuple[int, int]], int | None]:
+    """Where the running sum fell below a peak and came back, each as the places of the peak and
+    of the recovery; and of the peak of a fall that lasts. The start counts as a peak, at the
+    first value."""
     equity = peak = 0.0
-    since, longest = places[0], 0
-    below = False
-    for x, place in zip(pnl, places, strict=True):
+    top, below = 0, False
+    ended: list[tuple[int, int]] = []
+    for index, x in enumerate(pnl):
         equity += x
-        if equity >= peak:
-            if below:
-                longest = max(longest, place - since)
-            peak, since, below = equity, place, False
-        else:
+        if equity < peak:
             below = True
-    return max(longest, now - since) if below else longest
+            continue
+        if below:
+            ended.append((top, index))
+        peak, top, below = equity, index, False
+    return ended, top if below else None
 
 
 def _deviation(returns: Sequence[float]) -> float:

@@ -5,24 +5,21 @@ Formulas, units and sources are in `policy.formulas`; `Undefined` is raised wher
 
 from collections.abc import Iterable, Sequence
 from math import fsum
+from operator import mul
 
 from controller.judge.undefined import Undefined
 
 
-def sign(value: float, epsilon: float = 0.0) -> int:
-    """Direction of a value: 1, -1, or 0 where it is at most `epsilon` from 0."""
-    return (value > epsilon) - (value < -epsilon)
+def signs(values: Sequence[float], epsilon: float) -> list[int]:
+    """Direction of each: 1, -1, or 0 where it is at most `epsilon` from 0."""
+    return [(x > epsilon) - (x < -epsilon) for x in values]
 
 
 def hits(signals: Sequence[float], outcomes: Sequence[float], epsilon: float) -> tuple[int, int]:
     """(signals that had the direction of their outcome, signals that can be judged)."""
-    judged = right = 0
-    for signal, outcome in zip(signals, outcomes, strict=True):
-        came = sign(outcome, epsilon)
-        if signal and came:
-            judged += 1
-            right += came == sign(signal)
-    return right, judged
+    agree = list(map(mul, signs(signals, 0.0), signs(outcomes, epsilon)))
+    right, wrong = agree.count(1), agree.count(-1)
+    return right, right + wrong
 
 
 def wins(pnl: Sequence[float]) -> int:

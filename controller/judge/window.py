@@ -260,6 +260,11 @@ def stamp(place: int) -> int:
     return place >> _ORDER_BITS
 
 
+def place_until(ms: int) -> int:
+    """The last place that an observation can have at so many milliseconds since 1970."""
+    return (1000 * ms << _ORDER_BITS) | _LAST
+
+
 def arrival(place: int) -> int:
     """When the observation of a place came in, in the order of all."""
     return place & _LAST

@@ -106,9 +106,16 @@ def test_a_mean_that_forgets_lies_between_the_values_and_near_the_newest(
 def test_no_more_is_far_than_was_judged_and_less_of_it_with_a_wider_limit(
     values: list[float], last: int, limit: float
 ) -> None:
-    far, judged = spread.outliers(values, last, limit)
+    def judged_with(limit: float, lo: int = 0) -> tuple[int, int]:
+        judge = spread.Outliers(last, limit)
+        judge.feed(values[: len(values) // 2])
+        judge.feed(values)
+        return judge.between(lo, len(values))
+
+    far, judged = judged_with(limit)
     assert 0 <= far <= judged <= len(values) - last
-    assert spread.outliers(values, last, 2 * limit)[0] <= far
+    assert judged_with(2 * limit)[0] <= far
+    assert judged_with(limit, 5)[1] <= judged
 
 
 @given(

@@ -130,7 +130,10 @@ def test_outliers_are_those_of_a_rolling_median_and_mad(market: Prices) -> None:
         if mad:
             judged += 1
             flagged += 0.6745 * abs(values[index] - np.median(before)) / mad > limit
-    assert spread.outliers(ours, window, limit) == (flagged, judged)
+    judge = spread.Outliers(window, limit)
+    judge.feed(ours[:1000])
+    judge.feed(ours)
+    assert judge.between(0, len(ours)) == (flagged, judged)
     assert 0 < flagged < 50
 
 
@@ -148,7 +151,9 @@ def test_a_fall_lasts_as_long_as_quantstats_says_where_no_start_counts(market: P
     """The sum of log returns has its peaks where the price has them."""
     logs = [float(x) for x in np.diff(np.log(market.closes))]
     days = [(day - market.days[0]).days for day in market.days]
-    ours = returns.longest_fall([0.0, *logs], days, days[-1])
+    ended, lasting = returns.falls([0.0, *logs])
+    falls = [days[end] - days[top] for top, end in ended]
+    ours = max([*falls, 0 if lasting is None else days[-1] - days[lasting]])
     level = pd.Series(market.closes, index=pd.DatetimeIndex(market.days))
     peaks = level.index.where(level >= level.cummax())
     since = pd.Series(peaks, index=level.index).ffill()
