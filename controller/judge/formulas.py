@@ -326,8 +326,19 @@ def _every(look: Look) -> list[int]:
     return places
 
 
+def _nulls(look: Look) -> Found:
+    newest, counts = -1, []
+    for columns in (look.columns(None), look.columns(look.aggregation.field)):
+        slices = [(column, *column.between(look.since, look.now)) for column in columns]
+        counts.append(sum(hi - lo for _, lo, hi in slices))
+        newest = max([newest, *(column.places[hi - 1] for column, lo, hi in slices if lo < hi)])
+    every, some = counts
+    if not every:
+        raise Undefined("nothing in the window")
+    return _share(every - some, every, newest)
+
+
 def _missing(look: Look) -> Found:
-    """Also of one field: those without it."""
     every = _every(look)
     complete_ones = set(every).intersection(*map(look.places, look.aggregation.fields))
     return _share(len(every) - len(complete_ones), len(every), every[-1])
@@ -383,7 +394,7 @@ FORMULAS: Mapping[str, Formula] = {
     "staleness": _staleness,
     "gaps": _gaps,
     "outliers": _outliers,
-    "nulls": _missing,
+    "nulls": _nulls,
     "missing": _missing,
     "out_of_range": _out_of_range,
     "out_of_order": _out_of_order,

@@ -38,7 +38,9 @@ class Tally:
     newest."""
 
     def __init__(self, rules: Quality) -> None:
-        self._rules = rules
+        self._rules, self._weights = rules, rules.weights
+        self._required, self._stale = rules.required, rules.stale
+        self._received: datetime | None = None
         self._length = milliseconds(rules.window)
         self._size = max(1, self._length // SLICES)
         self._slices: deque[_Slice] = deque(maxlen=self._length // self._size + 2)
@@ -85,40 +87,57 @@ class Tally:
         return Measurement(value=part / whole if whole else 0.0, samples=seen)
 
     def _judge(self, observation: Observation, received: datetime, now: _Slice) -> float:
-        """The score, and counts of the rules that it breaks."""
-        rules, weights, fields = self._rules, self._rules.weights, observation.fields
-        nulls = sum(1 for value in fields.values() if _is_null(value))
-        outside = 0
-        for name, (low, high) in self._limits.items():
-            value = fields.get(name)
-            if value is not None and not _is_null(value) and not isinstance(value, str):
-                outside += not low <= value <= high
+        """The score, and counts of the rules that it breaks. Written out, for it is done for
+        each observation that comes in."""
+        fields, weights = observation.fields, self._weights
+        nulls = 0
+        for value in fields.values():
+            if value is None or (value.__class__ is float and not isfinite(value)):
+                nulls += 1
         now.values += len(fields)
         broken = 0.0
-        if nulls:
+        outside = self._outside(fields) if self._limits else 0
+        if nulls or outside or not fields:
             now.count("nulls", nulls)
-        if outside:
-            now.count("out_of_range")
-        if nulls == len(fields):
-            broken += weights.empty
-        elif (nulls + outside) * 100 > rules.nulls * len(fields):
-            broken += weights.nulls
-        missing = sum(1 for name in rules.required if _is_null(fields.get(name)))
+            now.count("out_of_range", bool(outside))
+            if nulls == len(fields):
+                broken += weights.empty
+            elif (nulls + outside) * 100 > self._rules.nulls * len(fields):
+                broken += weights.nulls
+        missing = 0
+        for name in self._required:
+            value = fields.get(name)
+            if value is None or (value.__class__ is float and not isfinite(value)):
+                missing += 1
         if missing:
             now.count("missing")
-            broken += weights.missing * missing / len(rules.required)
-        if received - observation.at > rules.stale:
+            broken += weights.missing * missing / len(self._required)
+        at = observation.at
+        if received - at > self._stale:
             now.count("stale")
             broken += weights.stale
         newest = self._newest.get(observation.version)
-        if newest is not None and observation.at < newest:
+        if newest is not None and at < newest:
             now.count("out_of_order")
             broken += weights.time
         else:
-            self._newest[observation.version] = observation.at
+            self._newest[observation.version] = at
         return max(0.0, 1.0 - broken)
 
+    def _outside(self, fields: Mapping[str, Value]) -> int:
+        """Numbers that are not in their range."""
+        outside = 0
+        for name, (low, high) in self._limits.items():
+            value = fields.get(name)
+            if value is not None and not isinstance(value, str) and isfinite(value):
+                outside += not low <= value <= high
+        return outside
+
     def _slice(self, received: datetime) -> _Slice:
+        """Most of what comes in has come in a batch, at one moment."""
+        if self._slices and received == self._received:
+            return self._slices[-1]
+        self._received = received
         number = _since_1970(received) // self._size
         if not self._slices or self._slices[-1].number < number:
             self._slices.append(_Slice(number))
@@ -127,7 +146,3 @@ class Tally:
 
 def _since_1970(at: datetime) -> int:
     return (at - EPOCH) // MILLISECOND
-
-
-def _is_null(value: Value) -> bool:
-    return value is None or (isinstance(value, float) and not isfinite(value))

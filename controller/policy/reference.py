@@ -24,6 +24,7 @@ from controller.policy.models import (
     Policy,
     UnitText,
 )
+from controller.policy.quality import MEASURES
 from controller.policy.schema import default_of, described
 from controller.policy.shape import unwrap
 from controller.policy.units import COUNT, RATIO, UNITS
@@ -151,7 +152,9 @@ What other readers of YAML take for something else is an error: a bare `no`, `12
 bare number where text is wanted (`version: "1.10"`). An alias (`*gate`) repeats a whole value.
 """
 
-_CONDITIONS = """## Conditions
+_MEASURES = "\n".join(f"- `SOURCE.{name}`: {words}" for name, words in MEASURES.items())
+
+_CONDITIONS = f"""## Conditions
 
 Lines of `advance` must all pass to go on; a trigger's `when` must not come true.
 
@@ -171,6 +174,14 @@ Units must compare: time with time, money with the same currency, and plain numb
 with each other. `not_worse` and `better` are judged on the bounds of the difference, which hold at
 every look: with probability `1 - false_alarm` they are right at all of them together. In a list in
 brackets, write them as they are or in quotes: editors that know only YAML want the quotes.
+
+A source that declares its `quality` says of its own data, as shares of what came in within the
+quality's window (to a sixtieth of it):
+
+{_MEASURES}
+
+Usual limits are 95% for a warning and 70% for data that cannot be used. An observation that is
+refused has the score 0.
 
 What is not measured is never a pass: no data, an error, fewer than `min_samples` observations and
 bounds that are still too wide leave a gate shut, and neither confirm nor clear a trigger.

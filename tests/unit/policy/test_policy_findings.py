@@ -497,3 +497,26 @@ def test_every_code_is_held_by_a_test() -> None:
     elsewhere = {"P001", "P002", "P003", "P206", "P207", "P316", "P338"}
 
     assert {case[2] for case in CASES.values()} | elsewhere == set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("value", "fits", "does_not"),
+    [
+        ("staleness()", "> 2m", "> 5%"),
+        ("drawdown_duration(pnl)", "> 2h", "> 100 USD"),
+        ("'slippage(q, fill, mid)'", "> 15bps", "> 2s"),
+        ("'hit_rate(signal, pnl)'", "< 45%", "< 1s"),
+        ("'cost_per(cost, signal)', unit: USD", "> 5 USD", "> 5%"),
+        ("sharpe(pnl), bar: 1d, window: 60 bars, capital: 5", "< -1", "< 1 USD"),
+        ("gaps(), bar: 5m", "> 3", "> 3m"),
+        ("expectancy(pnl), unit: USD", "< -20 USD", "< -20 EUR"),
+    ],
+)
+def test_a_number_compares_with_the_unit_that_its_formula_gives(
+    value: str, fits: str, does_not: str
+) -> None:
+    text = edited("rollback: {plan", "  - {name: t, when: candidate.m LIMIT, severity: high}\n"
+                  "rollback: {plan")  # fmt: skip
+    text = text.replace("stages:\n", f"  m: {{source: signals, value: {value}}}\nstages:\n", 1)
+    assert [str(f) for f in load(text.replace("LIMIT", fits)).findings] == []
+    assert [f.code for f in load(text.replace("LIMIT", does_not)).findings] == ["P203"]
