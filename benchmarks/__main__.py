@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("startup", "promtool", "fleet", "memory", "routing")
+NAMES = ("startup", "promtool", "fleet", "ingest", "tick", "memory", "routing")
 
 
 def machine() -> str:
