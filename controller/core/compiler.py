@@ -51,6 +51,7 @@ from controller.policy.models import (
     Stage,
     Trigger,
     Unknown,
+    window_length,
 )
 from controller.policy.models import Check as CheckModel
 from controller.policy.sampling import counted, default_min_samples
@@ -59,7 +60,7 @@ from controller.policy.units import RATIO, metric_unit
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
 MAX_AGE = timedelta(hours=1)
-"""Age past which a metric over a session, stage or rollout says nothing, if it declares none."""
+"""Age past which a metric whose window has no length says nothing, if it declares none."""
 DEADLINE_HOLDS = 3
 """A stage that declares no deadline has this many times its hold."""
 
@@ -327,7 +328,7 @@ def _metric(name: str, metric: Metric, source: Source | None) -> MetricPlan:
 
 
 def _max_age(metric: Metric) -> timedelta:
-    return metric.window if isinstance(metric.window, timedelta) else MAX_AGE
+    return window_length(metric.window) or MAX_AGE
 
 
 def _without_samples(

@@ -41,6 +41,7 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     metrics.units,
     metrics.windows_outlast_ticks,
     metrics.dependence_is_measured,
+    metrics.newest_are_enough,
     stages.one_kind_of_weight,
     stages.weights_rise,
     stages.ends_whole,

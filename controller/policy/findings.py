@@ -48,6 +48,7 @@ CODES: Mapping[str, str] = {
     "P321": "a metric that does not fit its source",
     "P322": "an aggregation that cannot be read",
     "P323": "a unit or capital that does not fit its metric",
+    "P326": "more samples than the window looks at",
     # Rules that say nothing
     "P331": "a rule that can never fail",
     "P332": "a rule that can never pass",

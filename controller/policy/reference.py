@@ -177,6 +177,9 @@ _VALUES = f"""## Values
 | what | is written |
 |---|---|
 | a duration | `250ms`, `15s`, `1h30m`, `5d`: in ms, s, m, h, d, w; at most ten years |
+| a window | `30m`: the last 30 minutes; `30m open`: the last 30 minutes of the calendar's open \
+time, so that at 09:40 it reaches back into the session before; `last 100`: the newest 100 \
+observations of a push source that carry the field; `session`, `stage`, `rollout`: since it began |
 | a share | `5%`, `0.5%`: 0% to 100%, to a thousandth of a per cent |
 | a rate | `2000/h`, `5 per s`: for each s, m, h or d |
 | a time | `2026-03-18T17:30Z`: date, time and zone |

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil, floor
 
-from controller.policy.aggregation import AggregationError
 from controller.policy.checks.context import (
     Context,
     deadline,
     duration_text,
     ignores,
+    needed_samples,
     percent_text,
     weights,
 )
 from controller.policy.expression import Condition, references
 from controller.policy.findings import Finding
-from controller.policy.models import Metric, Source, Stage
-from controller.policy.sampling import counted, default_min_samples
+from controller.policy.models import Metric, Newest, Stage, window_length
+from controller.policy.sampling import counted
 
 _SESSION = timedelta(days=1)
 
@@ -72,7 +72,7 @@ def _first_shortage(
         source = context.policy.sources.get(metric.source)
         if counted(metric, source) != "observations":
             continue
-        needed = _needed(metric, source) if min_samples is None else min_samples
+        needed = needed_samples(metric, source) if min_samples is None else min_samples
         for weight in weights(stage):
             share = _share(stage, weight, side)
             span = _span(context, number, metric, side)
@@ -83,15 +83,6 @@ def _first_shortage(
             if 0 < expected < needed:
                 return _Shortage(stage.name, weight, side, name, needed, expected, span, share)
     return None
-
-
-def _needed(metric: Metric, source: Source | None) -> int:
-    if metric.min_samples is not None:
-        return metric.min_samples
-    try:
-        return default_min_samples(metric, source)
-    except AggregationError:
-        return 0
 
 
 def _share(stage: Stage, weight: float, side: str) -> float | None:
@@ -111,10 +102,11 @@ def _span(context: Context, number: int, metric: Metric, side: str) -> timedelta
     grows = side in ("difference", "estimate") and metric.window != "rollout"
     if grows:
         return deadline(stage) or None
-    if isinstance(metric.window, timedelta):
-        return metric.window
+    length = window_length(metric.window)
+    if length is not None:
+        return length
     longest = deadline(stage)
-    if not longest or (metric.window == "rollout" and number):
+    if not longest or isinstance(metric.window, Newest) or (metric.window == "rollout" and number):
         return None
     return min(longest, _SESSION) if metric.window == "session" else longest
 
