@@ -103,13 +103,14 @@ class PluginSource:
         answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
 
         def run() -> None:
+            answer: tuple[T | None, Exception | None]
             try:
-                answers.put((ask(), None))
+                answer = ask(), None
             except Exception as error:
                 log.debug("plugin %s", self._model.name, exc_info=True)
-                answers.put((None, error))
-            finally:
-                self._asking.release()
+                answer = None, error
+            self._asking.release()  # before the answer: who has it may ask again at once
+            answers.put(answer)
 
         threading.Thread(target=run, name=f"plugin {self.name}", daemon=True).start()
         seconds = self._model.timeout.total_seconds()
