@@ -100,13 +100,13 @@ class PluginSource:
         SourceError, also for whatever else it raises."""
         if not self._asking.acquire(blocking=False):
             raise SourceError(f"plugin {self._model.name} still hangs on an earlier question")
-        answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+        answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
 
         def run() -> None:
-            answer: tuple[T | None, Exception | None]
+            answer: tuple[T | None, BaseException | None]
             try:
                 answer = ask(), None
-            except Exception as error:
+            except BaseException as error:  # a plugin that calls sys.exit as well
                 log.debug("plugin %s", self._model.name, exc_info=True)
                 answer = None, error
             self._asking.release()  # before the answer: who has it may ask again at once
