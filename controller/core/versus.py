@@ -7,11 +7,12 @@ is on the bad side, and is inconclusive as long as it straddles.
 from datetime import datetime, timedelta
 from math import isfinite, log
 
-from controller.core.bounds import Bounds, bounds, split_evidence
+from controller.core.bounds import Bounds, bounds
 from controller.core.decision import Term
 from controller.core.measurement import MISSING, Measurement, Measurements, Outcome, opposite
 from controller.core.plan import Evaluate, Judgement
 from controller.policy import expression as tree
+from controller.policy.precision import split_evidence
 
 LEAST_RANKED = 5
 """Fewer observations a side than these cannot be told apart by their ranks."""
