@@ -17,6 +17,16 @@ TUNED_FOR = 1000
 CONCENTRATION = 100.0
 """Weight of the share asked for in the mixture of shares that a split is tested against: tightest
 for a share that is off by about a tenth of its standard deviation of one assignment."""
+LEAST = 5
+"""Below so many observations, pairs or bars there are no bounds."""
+LEAST_DEPENDENT = 30
+"""The same where it has to be measured what observations share."""
+LEAST_RANKED = 5
+"""Fewer observations a side than these cannot be told apart by their ranks."""
+NEWEST_RANKED = 200
+"""Observations of each side whose ranks are compared: the newest."""
+LEAST_ASSIGNED = 10
+"""Assignments that the smaller side of a split should have had before anybody says it is right."""
 
 
 def radius(count: float, alpha: float, tuned_for: int = TUNED_FOR) -> float:
@@ -83,7 +93,12 @@ def needed(deviation: float, effect: float, alpha: float, power: float = 0.5) ->
 # Splits -------------------------------------------------------------------------------------
 
 
-def split_evidence(candidate: int, total: int, share: float) -> float:
+def least_assigned(share: float) -> int:
+    """Assignments of which the smaller side should have `LEAST_ASSIGNED`; `share` in (0, 1)."""
+    return round(LEAST_ASSIGNED / min(share, 1 - share))
+
+
+def split_evidence(candidate: float, total: float, share: float) -> float:
     """Log of the evidence against `share` (in (0, 1)) after `candidate` of `total` assignments: the
     likelihood of a Beta mixture of shares around it over that of itself. At or above ln(1 / alpha)
     the share is not what was asked, wrongly so with probability `alpha` at most over all looks."""

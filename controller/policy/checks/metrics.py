@@ -98,6 +98,28 @@ def dependence_is_measured(context: Context) -> Iterator[Finding]:
                                     "write `independent`, or a duration")  # fmt: skip
 
 
+def deviations_are_used(context: Context) -> Iterator[Finding]:
+    """`sd` belongs to what is compared, where the traffic is known."""
+    conditions = [line.condition for _, _, gate in context.gated() for line in gate]
+    conditions += [condition for _, _, condition in context.guarded()]
+    compared = {
+        name
+        for condition in conditions
+        for subject, _, name in (key.partition(".") for key in references(condition))
+        if subject in ("difference", "estimate", "shift")
+    }
+    for name, metric in context.policy.metrics.items():
+        if metric.sd is None:
+            continue
+        where = ("metrics", name, "sd")
+        if name not in compared:
+            hint = f"leave it out, or compare: not_worse({name}, margin: ...)"
+            yield context.places.at_key(where, "P344", f"nothing compares {name}", hint)
+        elif context.policy.traffic is None:
+            message = "without the traffic nothing is reckoned with it"
+            yield context.places.at_key(where, "P344", message, "add `traffic: 4000/h`")
+
+
 def _kind(metric: Metric) -> str | None:
     try:
         return parse_aggregation(metric.value).name if metric.value is not None else None
