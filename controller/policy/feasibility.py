@@ -147,7 +147,9 @@ def _versus(
 
     return _effect(
         step, node, how, alpha, spread, shown, _margin(node, spread) if must else None,
-        certain=spread.certain and not _may_pair(step, node, spread, bar),
+        certain=spread.certain
+        and not _may_pair(step, node, spread, bar)
+        and not _may_have_more(step, metric, how),
     )  # fmt: skip
 
 
@@ -171,6 +173,11 @@ def _may_pair(step: Step, node: Versus, spread: Spread, bar: timedelta | None) -
     if not node.ratio or spread.origin == "measured":
         return False
     return bar is not None or _both_see_all(step)
+
+
+def _may_have_more(step: Step, metric: Metric, how: How) -> bool:
+    """Whether steps before that take longer than their holds would leave more."""
+    return how == "frozen" or (metric.window == "rollout" and step.number > 0)
 
 
 def _sides(step: Step, metric: Metric, rate: float, at: float, how: How) -> tuple[float, float]:
@@ -309,7 +316,7 @@ def _common(spread: Spread) -> str:
     """What observations have in common."""
     words = f", one worth {spread.worth:.2f} independent ones" if spread.worth < 0.95 else ""
     if spread.correlation is not None:
-        words += f", pairs correlate by {spread.correlation:.2f}"
+        words += f", pairs correlate by {round(spread.correlation, 2) + 0.0:g}"
     return words
 
 

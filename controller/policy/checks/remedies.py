@@ -13,6 +13,7 @@ from controller.policy.checks import stages
 from controller.policy.checks.context import (
     DEADLINE_HOLDS,
     Context,
+    about_split,
     duration_text,
     percent_text,
     weights,
@@ -158,8 +159,11 @@ def _heavier(context: Context, short: Shortfall) -> Change | None:
         return _enough(at(tried), short.step.evidence, short.where)
 
     grid = 1.0 if weight >= 1 else 0.1
-    low, high = floor(weight / grid), ceil(most / grid) - 1
-    if high <= low or not does(high * grid):
+    # Beyond one half the baseline becomes the smaller side.
+    low, highest = floor(weight / grid), ceil(most / grid) - 1
+    tops = (min(highest, round(50 / grid)), highest)
+    high = next((top for top in tops if top > low and does(round(top * grid, 3))), None)
+    if high is None:
         return None
     while high - low > 1:
         middle = (low + high) // 2
@@ -192,7 +196,7 @@ def _wider(context: Context, short: Shortfall) -> Change | None:
 
 def _mirror_first(context: Context, short: Shortfall) -> Change | None:
     """The line moves to the gate of a stage in which both versions see all the work."""
-    if short.trigger is not None or short.step.stage.mirror:
+    if short.trigger is not None or short.step.stage.mirror or about_split(short.condition):
         return None
     line = next(line for line in context.gates[short.step.number] if line.index == short.index)
     without = [
@@ -219,12 +223,7 @@ def _mirror_first(context: Context, short: Shortfall) -> Change | None:
         rest = context.policy.stages[1:] if there else context.policy.stages
         gates = [[*without[0], *gate], *without[1:]] if there else [gate, *without]
         policy = changed(context.policy, stages=(stage, *rest))
-        triggers = tuple(
-            changed(trigger, stages=tuple(stage.name for stage in context.policy.stages))
-            if trigger.stages is None and not there else trigger
-            for trigger in context.policy.triggers
-        )  # fmt: skip
-        return replace(context, policy=changed(policy, triggers=triggers), gates=gates)
+        return replace(context, policy=policy, gates=gates)
 
     def does(seconds: float) -> bool:
         return _enough(at(timedelta(seconds=seconds)), short.step.evidence, moved)
@@ -239,12 +238,11 @@ def _mirror_first(context: Context, short: Shortfall) -> Change | None:
     if seconds is None or seconds >= LONGEST.total_seconds() / DEADLINE_HOLDS:
         return None
     hold = max([_round(timedelta(seconds=seconds)), *windows])
-    where = f"in the gate of {name}" if there else (
-        f"first in a stage {{name: {name}, weight: 0%, mirror: true}}")  # fmt: skip
-    words = (
-        f"this line {where} with a hold of {duration_text(hold)}, where both versions see all the "
-        "work and pairs need fewer"
-    )
+    where = f"in a stage before it, {{name: {name}, weight: 0%, mirror: true}},"
+    if there:
+        where, hold = f"in the gate of {name}", max(hold, first.hold)
+    longer = "" if there and hold == first.hold else f" with a hold of {duration_text(hold)}"
+    words = f"this line {where}{longer}, where both versions see all the work and pairs need fewer"
     return Change(words, at(hold))
 
 
