@@ -4,6 +4,7 @@ much it varies, and what observations have in common. Measured with the judge's 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from math import sqrt
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,10 @@ from controller.store.base import Store
 
 MEMORY = 100_000
 """Ids and keys that are remembered of a source; an older one that comes again counts twice."""
+BATCHES = 10_000
+"""Batches of a store that are looked at, the newest."""
+MOST = 500_000
+"""Observations of a store that are looked at."""
 _Held = TypeVar("_Held")
 CalendarAt = Callable[[datetime], Calendar]
 """The policy's calendar, with room around a moment."""
@@ -54,7 +59,7 @@ def of_store(policy: Policy, store: Store, calendar: CalendarAt) -> Evidence:
     gauge = _Gauge.begin(policy)
     for name, source in policy.sources.items():
         if isinstance(source, PushSource):
-            for part in _stored(store, stored_name(policy.rollout, name)):
+            for part in islice(_stored(store, stored_name(policy.rollout, name)), MOST):
                 gauge.take(name, part)
     return gauge.evidence(calendar, "the store")
 
@@ -67,7 +72,9 @@ def _part_of(row: Observed) -> Part | None:
 
 
 def _stored(store: Store, name: str) -> Iterator[Part | None]:
-    for batch in store.observations(name):
+    """The newest, as far as they are looked at."""
+    newest, _ = store.observation_head(name)
+    for batch in store.observations(name, max(0, newest - BATCHES)):
         for line in batch.lines.splitlines():
             if line.startswith(NOTE):
                 continue

@@ -108,7 +108,7 @@ def _effect_words(policy: Policy, rule: RuleOutlook, effect: Effect) -> str:
         return f"{name} can show nothing by the deadline"
     how = f", {HOW[effect.how]}" if effect.how in HOW else ""
     (first, when), *later = told
-    text = f"{name} can show {_what(effect)} of {first} or more {when}"
+    text = f"{name} can show {_what(effect)} {first} or more {when}"
     text += "".join(f", {size} {when}" for size, when in later) + how
     if effect.margin is None:
         return text
@@ -130,10 +130,10 @@ def _what(effect: Effect) -> str:
         case SplitAsAsked():
             return "a share that is off by"
         case MannWhitney(metric=metric):
-            return f"a shift of {metric}"
+            return f"a shift of {metric} of"
         case Versus() as node:
             better = node.function == "better"
-            return f"a {'rise' if better != node.lower_is_better else 'drop'} of {node.metric}"
+            return f"a {'rise' if better != node.lower_is_better else 'drop'} of {node.metric} of"
 
 
 def _size(policy: Policy, effect: Effect, size: float) -> str:
