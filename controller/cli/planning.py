@@ -72,6 +72,7 @@ def _measured(
     state_dir: Path | None,
 ) -> "Evidence | None":
     """From the history, or else from the store if it has this rollout; None where neither is."""
+    from controller.cli.replaying import rows_counted
     from controller.core.calendar import Calendar
     from controller.replay.evidence import NothingMeasured, of_history, of_store
     from controller.replay.history import HistoryError
@@ -82,7 +83,8 @@ def _measured(
 
     if history is not None:
         try:
-            return of_history(policy, history, calendar)
+            with rows_counted(as_json=False) as progress:
+                return of_history(policy, history, calendar, progress)
         except (HistoryError, NothingMeasured) as error:
             raise Stop(Exit.FAILED, str(error)) from error
     settings = settings_from(database=database, state_dir=state_dir)

@@ -44,13 +44,20 @@ class NothingMeasured(Exception):
     """There is nothing to measure by; the message says why."""
 
 
-def of_history(policy: Policy, path: Path, calendar: CalendarAt) -> Evidence:
-    """From a file of observations, as `rollout replay` reads it. Raises HistoryError,
-    NothingMeasured."""
+def of_history(
+    policy: Policy,
+    path: Path,
+    calendar: CalendarAt,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Evidence:
+    """From a file of observations, as `rollout replay` reads it; `progress` is told how many were
+    taken. Raises HistoryError, NothingMeasured."""
     gauge = _Gauge.begin(policy)
     sources = [n for n, m in policy.sources.items() if isinstance(m, PushSource)]
-    for row in observed_rows(path, sources):
+    for count, row in enumerate(observed_rows(path, sources), 1):
         gauge.take(row.source, _part_of(row))
+        if count % 1000 == 0:
+            progress(count)
     return gauge.evidence(calendar, path.name)
 
 
@@ -145,15 +152,18 @@ def _remember(held: dict[str, _Held], name: str, value: _Held) -> None:
 
 @dataclass(slots=True)
 class _Compared:
-    """One metric, summed up with its dependence and without it."""
+    """One metric, summed up with its dependence; and `plain`, each observation by itself, which is
+    another set only where the dependence is a bar."""
 
     metric: Metric
     dependent: GrowingSet
     plain: GrowingSet
 
     def add(self, seen: Observation, known: Observation | None) -> None:
+        """One observation, or a further part of `known`."""
         self.dependent.add(seen, known)
-        self.plain.add(seen, known)
+        if self.plain is not self.dependent:
+            self.plain.add(seen, known)
 
     def spread(self, now: datetime) -> Spread | None:
         """Of the candidate, or of the baseline where it has not been seen."""
@@ -275,11 +285,11 @@ class _Gauge:
 
 def _begun(metric: Metric, policy: Policy, expression: str) -> _Compared:
     versions = (policy.candidate.version, policy.baseline.version)
-    return _Compared(
-        metric,
-        GrowingSet(versions, expression, EPOCH, metric.dependence or "hac"),
-        GrowingSet(versions, expression, EPOCH, "independent"),
-    )
+    dependent = GrowingSet(versions, expression, EPOCH, metric.dependence or "hac")
+    plain = dependent
+    if isinstance(metric.dependence, timedelta):
+        plain = GrowingSet(versions, expression, EPOCH, "independent")
+    return _Compared(metric, dependent, plain)
 
 
 def _spreading(metric: Metric) -> str | None:
