@@ -4,6 +4,7 @@ from datetime import timedelta
 from math import log, sqrt
 
 import pytest
+from support.marked import load
 from support.traffic import changed, effect, gated, rule, samples
 
 from controller.core.bounds import bounds
@@ -133,6 +134,7 @@ def test_a_ratio_without_a_limit_varies_the_most_it_can_and_nothing_is_found_wro
 
     assert found.spread == Spread(0.5, "worst")
     assert found.undecided
+    assert load(text.replace(", sd: 40", "")).findings == ()
 
 
 def test_a_number_is_compared_with_the_candidate_alone() -> None:

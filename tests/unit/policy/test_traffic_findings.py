@@ -221,6 +221,16 @@ def test_a_stage_in_which_both_see_all_the_work_is_proposed_where_there_is_none(
     assert load(text).findings == ()
 
 
+def test_no_way_is_proposed_that_leaves_the_line_short_of_something_else() -> None:
+    both = "'candidate.accuracy >= 50% and candidate.pnl >= 1 USD'"
+    text = changed(("4000/h", "1900/h"), (", sd: 40", ""),
+                   gated(both, "candidate.accuracy <= 99%"))  # fmt: skip
+    first, second = load(text).findings
+
+    assert "min_samples" not in first.hint
+    assert "`min_samples: 47`" in second.hint
+
+
 def test_no_way_is_proposed_that_would_break_something_else() -> None:
     heavy = ("weight: 5%", "weights: [5%, 6%]")
     (finding,) = load(changed(heavy, gated("'not_worse(pnl, margin: 3 USD)'"))).findings

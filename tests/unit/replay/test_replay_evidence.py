@@ -96,13 +96,19 @@ def test_a_field_that_was_never_seen_brings_no_samples(tmp_path: Path) -> None:
 def test_a_later_part_is_no_further_observation(tmp_path: Path) -> None:
     first = [row(10 * n, id=f"s{n}", correct=True) for n in range(101)]
     later = [
-        {"ts": (T0 + timedelta(hours=1)).isoformat(), "id": f"s{n}", "pnl": float(n % 7)}
+        {
+            "ts": (T0 + timedelta(hours=1)).isoformat(),
+            "id": f"s{n}",
+            "pnl": float(n % 7),
+            "correct": True,
+        }
         for n in range(101)
     ]
     found = of_history(policy(), written(tmp_path, first + later), always)
 
     assert found.traffic == pytest.approx(0.1)
-    assert found.rate("metric", "pnl") == pytest.approx(0.1)
+    for metric in ("pnl", "accuracy"):
+        assert found.rate("metric", metric) == pytest.approx(0.1)
     assert found.spreads["pnl"].sd == pytest.approx(2, rel=0.05)
 
 
