@@ -222,6 +222,7 @@ Label = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
 UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
 Capital = Annotated[float, Meta(gt=0)]
+Deviation = Annotated[float, Meta(gt=0)]
 AttributeName = Annotated[
     str,
     Meta(
@@ -531,6 +532,14 @@ class Metric(Model, frozen=True, kw_only=True):
         Capital | None,
         Meta(description="Makes a drawdown a fraction of this much capital"),
     ] = None
+    sd: Annotated[
+        Deviation | None,
+        Meta(
+            description="Standard deviation of one observation, in the metric's unit, as far as "
+            "you know. Nothing is decided by it: `rollout validate` and `rollout plan` reckon with "
+            "it what a comparison can show in time"
+        ),
+    ] = None
     dry_run: Annotated[
         bool,
         Meta(
@@ -830,8 +839,9 @@ class Policy(Model, frozen=True, kw_only=True):
     traffic: Annotated[
         Rate | None,
         Meta(
-            description="Observations of both versions together. With it, sample sizes that "
-            "cannot be reached in time are errors"
+            description="Observations of both versions together, in open time of the calendar; "
+            "mirrored work counts once. With it, what cannot be reached or decided in time is an "
+            "error, and `rollout plan` says what each stage can show"
         ),
     ] = None
     sources: Annotated[

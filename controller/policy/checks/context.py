@@ -7,7 +7,6 @@ from typing import Literal
 
 from msgspec.structs import fields
 
-from controller.policy.aggregation import AggregationError
 from controller.policy.expression import (
     ABOUT_CANDIDATE,
     ABOUT_SPLIT,
@@ -18,9 +17,7 @@ from controller.policy.expression import (
 from controller.policy.models import (
     Check,
     ConfigPublisher,
-    Metric,
     Policy,
-    Source,
     Stage,
     Trigger,
     Unknown,
@@ -28,7 +25,6 @@ from controller.policy.models import (
 )
 from controller.policy.names import Names
 from controller.policy.places import Places, Where
-from controller.policy.sampling import default_min_samples
 
 WATCH = "watch"
 """The stage after promotion."""
@@ -164,16 +160,6 @@ def longest_stay(stage: Stage) -> timedelta:
     """The most open time in all steps of a stage: their deadlines, and the wait for approvals."""
     each = deadline(stage) + (stage.approval.within if stage.approval else timedelta(0))
     return len(weights(stage)) * each
-
-
-def needed_samples(metric: Metric, source: Source | None) -> int:
-    """Observations without which a metric says nothing; 0 if its aggregation cannot be read."""
-    if metric.min_samples is not None:
-        return metric.min_samples
-    try:
-        return default_min_samples(metric, source)
-    except AggregationError:
-        return 0
 
 
 def action(trigger: Trigger) -> str:
