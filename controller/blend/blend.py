@@ -13,6 +13,7 @@ Rules on top:
 from datetime import datetime
 from enum import StrEnum
 from math import isfinite
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -94,7 +95,7 @@ class Blended(Struct, frozen=True):
         """The version that an observation of it is about."""
         return self.basis.version
 
-    def fields(self) -> dict[str, float | bool]:
+    def fields(self) -> dict[str, Any]:
         """For `Client.record`: what metrics may be made of. What is not known is left out."""
         old, new = self.baseline.exposure, self.candidate.exposure
         record = self.state.learned.candidate
@@ -245,7 +246,7 @@ def _settled(
 ) -> Blended:  # fmt: skip
     before, account = state.target, settings.limits.account
     asked = before or 0.0 if answer.exposure is None else answer.exposure
-    wanted = within(asked, account)
+    wanted = within(asked, account) + 0.0  # no -0.0
     target, friction = wanted, None
     if answer.rubs:
         # What an earlier epoch left, and what a limit forbids by now, is held by nothing.

@@ -47,13 +47,14 @@ class Blending:
         candidate: Signal | Number | None,
         instrument: str,
         attributes: Mapping[str, object] | None,
+        at: datetime | None,
         move: Number | None,
         held: Number | None,
     ) -> Blended:
         """See `Client.blend`."""
         instrument = str(instrument or _named(baseline) or _named(candidate))
         settings, basis = self._basis(instrument, attributes)
-        now = datetime.fromtimestamp(self._wall(), UTC)
+        now = self._time(at)
         moved, position = self._told("move", move), self._told("held", held)
         with self._lock:
             state = self._states.get(instrument)
@@ -76,6 +77,7 @@ class Blending:
         candidate: "Signals",
         instruments: Sequence[str] | None,
         attributes: Mapping[str, Sequence[object]] | None,
+        at: datetime | None,
         states: "States | None",
     ) -> "BlendedMany":
         """See `Client.blend_many`."""
@@ -92,7 +94,7 @@ class Blending:
             shares = self._shares(held, count, instruments, attributes)
         return blend_many(
             _settings(held), shares, held.router.published.epoch if held else 0,
-            states or nothing_yet(count), baseline, candidate, self._wall(),
+            states or nothing_yet(count), baseline, candidate, self._time(at).timestamp(),
         )  # fmt: skip
 
     def export(self) -> bytes:
@@ -169,6 +171,13 @@ class Blending:
             except Unroutable as doubt:
                 self._doubt(doubt.reason, str(doubt), 1)
         return shares
+
+    def _time(self, at: datetime | None) -> datetime:
+        if isinstance(at, datetime) and at.tzinfo is not None:
+            return at
+        if at is not None:
+            self._known.count("at")
+        return datetime.fromtimestamp(self._wall(), UTC)
 
     def _told(self, name: str, value: Number | None) -> float | None:
         found = number(value)

@@ -222,15 +222,16 @@ class Client:
         *,
         instrument: str = "",
         attributes: Mapping[str, object] | None = None,
+        at: datetime | None = None,
         move: Number | None = None,
         held: Number | None = None,
     ) -> Blended:
         """What to hold of `instrument`, of what both versions want, by the published policy and
         share. A bare number is a signal that says no more than its exposure. `attributes`: what
-        pins may read; the instrument is the key. `move`: how far its price moved since the last
-        call, as a fraction; what is learned is learned from it. `held`: what is really held, if
-        that may differ from what was asked for."""
-        return self.blends.blend(baseline, candidate, instrument, attributes, move, held)
+        pins may read; the instrument is the key. `at`: now if left out. `move`: how far its price
+        moved since the last call, as a fraction; what is learned is learned from it. `held`: what
+        is really held, if that may differ from what was asked for."""
+        return self.blends.blend(baseline, candidate, instrument, attributes, at, move, held)
 
     def blend_many(
         self,
@@ -239,11 +240,12 @@ class Client:
         *,
         instruments: Sequence[str] | None = None,
         attributes: Mapping[str, Sequence[object]] | None = None,
+        at: datetime | None = None,
         states: "States | None" = None,
     ) -> "BlendedMany":
         """The same for many instruments at once, as arrays. `states`: of the answer before; None:
         nothing yet. Raises ValueError if columns differ in length."""
-        return self.blends.blend_many(baseline, candidate, instruments, attributes, states)
+        return self.blends.blend_many(baseline, candidate, instruments, attributes, at, states)
 
     # What came of it ----------------------------------------------------------------------
 
@@ -302,8 +304,8 @@ class Client:
     def counts(self) -> Mapping[str, int]:
         """How often what went wrong since the client was made: fallbacks by their reason; looks
         by what they found (`missing`, `unreadable`, `corrupt`, `refused`, `clock`); `record` and
-        `listener` for observations and listeners that failed; `no_baseline_signal` and
-        `no_candidate_signal`, `move` and `held` for blends that had no use of what they got."""
+        `listener` for observations and listeners that failed; `no_baseline_signal`,
+        `no_candidate_signal`, `at`, `move`, `held` for blends that had no use of what they got."""
         return self._known.counts()
 
     def health(self) -> Health:
