@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("startup", "promtool", "fleet", "memory", "routing")
+NAMES = ("startup", "promtool", "fleet", "memory", "routing", "blending")
 
 
 def machine() -> str:
