@@ -7,6 +7,7 @@ version = client.assign("NQ-0931").version
 """
 
 from controller.blend.blend import Blended
+from controller.blend.columns import Signals
 from controller.blend.legs import Signal
 from controller.client.client import Batch, Client, ClientError, Health
 from controller.client.record import Recorder, RecordError
@@ -24,4 +25,5 @@ __all__ = [
     "Recorder",
     "Side",
     "Signal",
+    "Signals",
 ]

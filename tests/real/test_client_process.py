@@ -13,7 +13,8 @@ from controller.traffic.published import encode
 pytestmark = pytest.mark.real
 
 OURS = {
-    "controller", "controller.blend", "controller.blend.blend", "controller.blend.friction",
+    "controller", "controller.blend", "controller.blend.blend", "controller.blend.columns",
+    "controller.blend.friction",
     "controller.blend.learning", "controller.blend.legs", "controller.blend.mixing",
     "controller.blend.settings", "controller.client", "controller.client.blending",
     "controller.client.client", "controller.client.feed", "controller.client.known",

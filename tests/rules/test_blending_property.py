@@ -42,7 +42,7 @@ SETTINGS = st.builds(
     conflict=st.sampled_from(Conflict),
     deadband=st.floats(0, 0.3),
     band=st.floats(0, 0.3),
-    enter=st.floats(0.2, 0.5),
+    enter=st.one_of(st.just(0.0), st.floats(0.2, 0.5)),
     leave=st.floats(0, 0.2),
     min_hold_s=st.sampled_from([0.0, 60.0, 600.0]),
     max_age_s=st.just(0.0),
@@ -248,6 +248,19 @@ def columns(signals: list[Signal], rows: list[Row], settings: Settings) -> Signa
             for record in records
         ]),
     )  # fmt: skip
+
+
+def test_no_band_is_around_nothing_yet_in_arrays_either() -> None:
+    """What an array never held is not held back, nor what an earlier epoch left."""
+    settings, shares = Settings(band=0.3), np.array([50_000])
+    legs = Signals(np.array([0.2]))
+    first = blend_many(settings, shares, 1, nothing_yet(1), legs, legs, 0.0)
+    assert first.target.tolist() == [0.2]
+    other = Signals(np.array([0.4]))
+    held, fresh = (
+        blend_many(settings, shares, epoch, first.states, other, other, 60.0) for epoch in (1, 2)
+    )
+    assert (held.target.tolist(), fresh.target.tolist()) == ([0.2], [0.4])
 
 
 @given(SETTINGS, st.lists(ROWS, min_size=1, max_size=20), st.sampled_from([0.0, 45.0]))

@@ -23,7 +23,7 @@ NO_SIGNAL = [None, float("nan"), float("inf"), -float("inf"), "LONG", "0.5", b"1
              object(), 10**400]  # fmt: skip
 
 
-@pytest.mark.parametrize("nothing", NO_SIGNAL, ids=repr)
+@pytest.mark.parametrize("nothing", NO_SIGNAL, ids=lambda value: type(value).__name__)
 def test_what_is_no_number_is_no_signal_and_nothing_is_raised(nothing: object) -> None:
     answer = once(Settings(), 25_000, 0.8, nothing)  # type: ignore[arg-type]
     assert (answer.target, answer.candidate.weight, answer.why) == (0.8, 0.0, Why.NO_CANDIDATE)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from support.publishing import Line, client_of, state
 
-from controller.blend.columns import Signals
 from controller.blend.settings import Mode, Settings
-from controller.client import Client, ClientError, Reason, Signal
+from controller.client import Client, ClientError, Reason, Signal, Signals
 from controller.traffic.published import Pins, Published, decode, encode
 
 WEIGHTED = Settings()
@@ -116,7 +115,8 @@ def test_pins_hold_for_blends_too() -> None:
     assert target("PAPER", account="A1") == 1.0
     assert target("ES", account="A1") == pytest.approx(0.6)
     assert target("ES") == 0.2
-    assert client.counts == {"no_attribute": 1}
+    assert target("", account="A1") == 0.2
+    assert client.counts == {"no_attribute": 1, "bad_key": 1}
     many = client.blend_many(
         Signals(np.full(3, 0.2)), Signals(np.full(3, 1.0)), instruments=["a", "PAPER", "b"],
         attributes={"account": ["PENSION", "A1", "A1"]},
@@ -133,12 +133,25 @@ def test_what_is_really_held_may_be_told() -> None:
     assert second.turnover == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("junk", ["x", float("nan"), [], object()], ids=repr)
+@pytest.mark.parametrize(
+    "junk", ["x", float("nan"), [], object()], ids=lambda value: type(value).__name__
+)
 def test_what_no_call_should_be_given_raises_nothing_and_is_counted(junk: Any) -> None:
     client = client_of(blending())
     answer = client.blend(0.8, junk, instrument=junk, at=junk, move=junk, held=junk)
     assert answer.target == 0.8
     assert client.counts == {"no_candidate_signal": 1, "at": 1, "move": 1, "held": 1}
+
+
+def test_so_many_instruments_are_remembered_and_the_first_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controller.client.blending.MOST", 2)
+    client = client_of(blending(50_000, Settings(band=0.3)))
+    for name in ("NQ", "ES", "RTY"):
+        client.blend(0.5, 0.5, instrument=name)
+    assert client.blend(0.6, 0.6, instrument="ES").target == 0.5
+    assert client.blend(0.6, 0.6, instrument="NQ").target == 0.6
 
 
 def test_a_process_that_takes_over_goes_on_from_what_was_left() -> None:
