@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 NAMES = (
-    "startup", "promtool", "fleet", "ingest", "tick", "memory", "routing", "stream",
+    "startup", "promtool", "fleet", "ingest", "tick", "memory", "routing", "stream", "blending",
 )  # fmt: skip
 
 

@@ -16,6 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from controller.blend.blend import Blended
+from controller.blend.legs import Number, Signal
+from controller.client.blending import Blending
 from controller.client.feed import Feed, FileFeed, Watcher
 from controller.client.known import Held, Known
 from controller.client.record import Recorder, RecordError
@@ -27,6 +30,8 @@ from controller.traffic.route import Assignment, Reason, Side, Unroutable
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from controller.blend.columns import BlendedMany, Signals, States
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +118,7 @@ class Client:
         allowed = max_age.total_seconds() if max_age is not None else None
         self._known = Known(feed, baseline, allowed, clock, wall)
         self._known.refresh()
+        self.blends = Blending(self._known, wall, self._doubt, baseline)
         every = watch.total_seconds() if watch is not None else None
         self._watcher = Watcher(self._known.refresh, every) if every is not None else None
         self._followed = self._known.follow()
@@ -230,11 +236,45 @@ class Client:
         if self._strict:
             raise ClientError(reason, words)
 
+    # Targets of both ------------------------------------------------------------------------
+
+    def blend(
+        self,
+        baseline: Signal | Number | None,
+        candidate: Signal | Number | None,
+        *,
+        instrument: str = "",
+        attributes: Mapping[str, object] | None = None,
+        at: datetime | None = None,
+        move: Number | None = None,
+        held: Number | None = None,
+    ) -> Blended:
+        """What to hold of `instrument`, of what both versions want, by the published policy and
+        share. A bare number is a signal that says no more than its exposure. `attributes`: what
+        pins may read; the instrument is the key. `at`: now if left out. `move`: how far its price
+        moved since the last call, as a fraction; what is learned is learned from it. `held`: what
+        is really held, if that may differ from what was asked for."""
+        return self.blends.blend(baseline, candidate, instrument, attributes, at, move, held)
+
+    def blend_many(
+        self,
+        baseline: "Signals",
+        candidate: "Signals",
+        *,
+        instruments: Sequence[str] | None = None,
+        attributes: Mapping[str, Sequence[object]] | None = None,
+        at: datetime | None = None,
+        states: "States | None" = None,
+    ) -> "BlendedMany":
+        """The same for many instruments at once, as arrays. `states`: of the answer before; None:
+        nothing yet. Raises ValueError if columns differ in length."""
+        return self.blends.blend_many(baseline, candidate, instruments, attributes, at, states)
+
     # What came of it ----------------------------------------------------------------------
 
     def record(
         self,
-        version: Assignment | str,
+        version: Assignment | Blended | str,
         /,
         *,
         id: str | None = None,
@@ -287,7 +327,8 @@ class Client:
     def counts(self) -> Mapping[str, int]:
         """How often what went wrong since the client was made: fallbacks by their reason; looks
         by what they found (`missing`, `unreadable`, `corrupt`, `refused`, `clock`); `record` and
-        `listener` for observations and listeners that failed."""
+        `listener` for observations and listeners that failed; `no_baseline_signal`,
+        `no_candidate_signal`, `at`, `move`, `held` for blends that had no use of what they got."""
         return self._known.counts()
 
     def health(self) -> Health:
@@ -394,6 +435,7 @@ class Client:
     def _after_fork(self) -> None:
         """Neither threads nor whoever held a lock come along into a forked process."""
         self._known.after_fork()
+        self.blends.after_fork()
         if self._recorder is not None:
             self._recorder.after_fork()
         if self._watcher is not None:

@@ -50,11 +50,11 @@ from controller.policy.models import (
     Stage,
     Trigger,
     Unknown,
-    window_length,
 )
 from controller.policy.models import Check as CheckModel
 from controller.policy.sampling import counted, default_min_samples
 from controller.policy.units import RATIO, metric_unit
+from controller.policy.values import window_length
 
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""

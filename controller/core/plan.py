@@ -15,7 +15,7 @@ from controller.core.measurement import Measurements, Outcome
 from controller.core.share import Share
 from controller.core.state import stage_step
 from controller.policy.expression import Unit
-from controller.policy.models import Window
+from controller.policy.values import Window
 
 if TYPE_CHECKING:
     from controller.core.machine import RolloutMachine

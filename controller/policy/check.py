@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from controller.policy.checks import (
     asked,
+    blending,
     counting,
     databases,
     metrics,
@@ -57,6 +58,10 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     rules.candidate_has_work,
     routing.pinned_one_way,
     routing.outlasts_ticks,
+    blending.thresholds_can_be_crossed,
+    blending.keys_are_read,
+    blending.somebody_reads_it,
+    blending.something_is_blended,
     traffic.can_be_decided,
     traffic.days_are_whole,
     sharpes.sharpes_take_years,

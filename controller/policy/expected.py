@@ -14,7 +14,7 @@ from typing import Literal
 from controller.policy.checks.context import deadline, weights
 from controller.policy.evidence import Evidence
 from controller.policy.expression import Condition, references
-from controller.policy.models import Metric, Newest, Policy, Stage, window_length
+from controller.policy.models import Metric, Policy, Stage
 from controller.policy.precision import (
     LEAST,
     LEAST_DEPENDENT,
@@ -23,6 +23,7 @@ from controller.policy.precision import (
     least_assigned,
 )
 from controller.policy.sampling import counted, needed_samples
+from controller.policy.values import Newest, window_length
 
 SESSION = timedelta(days=1)
 """A session is no longer than this."""

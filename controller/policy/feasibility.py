@@ -10,10 +10,11 @@ from typing import Literal, assert_never
 from controller.policy.evidence import Spread, is_ratio
 from controller.policy.expected import Step, earlier, needed_by, within_of
 from controller.policy.expression import Combine, Condition, MannWhitney, Not, SplitAsAsked, Versus
-from controller.policy.models import LONGEST, Metric, Policy
+from controller.policy.models import Metric, Policy
 from controller.policy.precision import LEAST, NEWEST_RANKED, half_width, split_evidence
 from controller.policy.sampling import counted
 from controller.policy.units import metric_unit
+from controller.policy.values import LONGEST
 
 _RANKED = 2.3263478740408408
 """Quantile of the normal distribution at 99%: the interval of `mann_whitney` is of 98%."""

@@ -87,6 +87,11 @@ CODES: Mapping[str, str] = {
     # Routing
     "P381": "a key that is pinned to both versions",
     "P382": "a share that is too old before it can be renewed",
+    # Blending
+    "P391": "thresholds of a blend that exclude each other",
+    "P392": "a key of a blend that its mode does not read",
+    "P393": "a blend that no client can read",
+    "P394": "a blend that never comes",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

@@ -15,17 +15,11 @@ from msgspec.structs import FieldInfo, fields
 
 from controller.policy.aggregation import AGGREGATIONS, DEFAULT_SAMPLES
 from controller.policy.findings import CODES
-from controller.policy.models import (
-    AggregationText,
-    ConditionText,
-    Name,
-    Path,
-    Policy,
-    UnitText,
-)
+from controller.policy.models import Policy
 from controller.policy.schema import default_of, described
 from controller.policy.shape import unwrap
 from controller.policy.units import COUNT, RATIO, UNITS
+from controller.policy.values import AggregationText, ConditionText, Name, Path, UnitText
 from controller.policy.variables import ALLOWED
 
 _BARE = {str: "text", int: "a whole number", float: "a number", bool: "`true` or `false`"}
@@ -151,6 +145,21 @@ triggers:
   - {name: harm, when: 'worse(filled, by: 5%)', severity: high, stages: [ramp]}
   - {name: split, when: not split_as_asked(orders), severity: medium, escalate_after: 10m}
   - {name: silent, when: orders.silent > 2m, severity: medium, then: hold, escalate_after: 10m}
+
+transition:
+  blend:
+    mode: performance
+    conflict: max_confidence
+    deadband: 0.02
+    band: 0.05
+    hysteresis: {enter: 0.2, leave: 0.1}
+    min_hold: 5m
+    max_age: 30s
+    missing: {baseline: hold, candidate: baseline_full, hold_for: 2m}
+    limits: {baseline: 1.0, candidate: 0.5, account: 1.0}
+    performance: {learning_rate: 0.15, sharing: 1%, scale: 1%, cost: 0.02%, least: 0%, most: 50%,
+                  step: 5%, every: 1d}
+    calibration: {worst: 0.25, samples: 200}
 
 rollback:
   plan: [baseline_traffic, restore, verify]

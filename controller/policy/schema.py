@@ -18,9 +18,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 from msgspec import UNSET, Meta, Struct
 from msgspec.structs import FieldInfo, fields
 
-from controller.policy.checks.context import duration_text
+from controller.policy.checks.context import duration_text, percent_text
 from controller.policy.models import Policy
 from controller.policy.shape import unwrap
+from controller.policy.values import parse_percent
 from controller.policy.variables import ALLOWED
 
 Schema = dict[str, Any]
@@ -55,7 +56,10 @@ def described(model: type[Struct]) -> str:
 def default_of(field: FieldInfo) -> Any:
     """A key's default as a policy would write it; UNSET where there is none, where it is empty,
     and for a part that has defaults of its own."""
+    meta = unwrap(field.type)[1]
     match field.default:
+        case float() if any((m.extra or {}).get("read") is parse_percent for m in meta):
+            return percent_text(field.default)
         case timedelta():
             return duration_text(field.default) if field.default else "0s"
         case bool() | int() | float():

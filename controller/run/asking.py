@@ -10,7 +10,7 @@ from controller.core.calendar import EPOCH, milliseconds
 from controller.core.measurement import Measurement
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
-from controller.policy.models import Newest, OpenTime
+from controller.policy.values import Newest, OpenTime
 from controller.sources.base import Request, Source
 
 

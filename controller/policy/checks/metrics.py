@@ -12,9 +12,10 @@ from controller.policy.aggregation import (
 from controller.policy.checks.context import Context, duration_text
 from controller.policy.expression import Dimension, references
 from controller.policy.findings import Finding
-from controller.policy.models import Metric, Newest, OpenTime, SqlSource, window_length
+from controller.policy.models import Metric, SqlSource
 from controller.policy.sampling import needed_samples
 from controller.policy.units import UnitError, parse_unit
+from controller.policy.values import Newest, OpenTime, window_length
 
 _QUOTED = re.compile(r"'[^'\n]*\$(version|since|now)\b[^'\n]*'")
 _WITHOUT_UNIT = frozenset({"ratio", "count", "consecutive_losses"})

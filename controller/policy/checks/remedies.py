@@ -20,8 +20,9 @@ from controller.policy.checks.shortfalls import Shortfall, shortfalls
 from controller.policy.evidence import Evidence
 from controller.policy.expression import Combine, Condition, Versus, references
 from controller.policy.feasibility import soonest
-from controller.policy.models import LONGEST, Check, Deadline, Stage
+from controller.policy.models import Check, Deadline, Stage
 from controller.policy.places import Where
+from controller.policy.values import LONGEST
 
 MINUTE = timedelta(minutes=1)
 SHADOW = "shadow"

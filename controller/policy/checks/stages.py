@@ -11,7 +11,8 @@ from controller.policy.checks.context import (
 )
 from controller.policy.expression import references
 from controller.policy.findings import Finding
-from controller.policy.models import Stage, window_length
+from controller.policy.models import Stage
+from controller.policy.values import window_length
 
 GRID_PERCENT = 0.001
 """Shares are multiples of this."""
