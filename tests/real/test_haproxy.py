@@ -1,0 +1,329 @@
+"""Weights of a real HAProxy: real requests go where the share says, and the read-back knows."""
+
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.haproxy import SERVERS, HaproxyServer, haproxy
+from support.web import free_port
+
+from controller.core.effect import Activate, SetShare, Verify
+from controller.core.share import Share
+from controller.effects.base import EffectError
+from controller.effects.file import Origin
+from controller.effects.haproxy import Haproxy
+from controller.policy.models import HaproxyPublisher
+from controller.traffic.published import Routing
+
+
+@pytest.fixture
+def balancer(tmp_path: Path) -> Iterator[HaproxyServer]:
+    with haproxy(tmp_path) as server:
+        yield server
+
+
+def target(
+    server: HaproxyServer, store: str = "home", rollout: str = "checkout", **keys: Any
+) -> Haproxy:
+    said: dict[str, Any] = {
+        "socket": str(server.socket),
+        "backend": "checkout",
+        "baseline": ("old-1", "old-2"),
+        "candidate": ("new-1", "new-2"),
+    }
+    model = HaproxyPublisher(**(said | keys))
+    return Haproxy(model, Path("/"), Origin(rollout, "8.2", "8.3", Routing(rollout), store))
+
+
+def share(units: int, token: int = 7) -> SetShare:
+    return SetShare(f"r/{token}/0", "balancer", Share(units), False, 1, token)
+
+
+def look(units: int) -> Verify:
+    return Verify("r/look", "balancer", Share(units))
+
+
+def about(new: int, of: int = 200) -> dict[str, Any]:
+    """Requests by version: where in its round it stands makes a difference of one or two."""
+    return {"old": pytest.approx(of - new, abs=2), "new": pytest.approx(new, abs=2)}
+
+
+def test_real_requests_go_where_the_share_says(balancer: HaproxyServer) -> None:
+    publisher = target(balancer)
+    for token, (units, new) in enumerate(
+        [(0, 0), (5_000, 10), (50_000, 100), (100_000, 200), (0, 0)]
+    ):
+        words = publisher.deliver(share(units, token))
+        assert words.startswith(f"share {units / 1000:g}% read back, weights ")
+        assert balancer.shares() == (about(new) if new % 200 else {"old": 200 - new, "new": new})
+        assert publisher.deliver(look(units)).startswith(f"share {units / 1000:g}%")
+
+
+@pytest.mark.parametrize(
+    ("units", "weights"), [(1_000, "495:5"), (390, "511:2"), (33_333, "512:256")]
+)
+def test_the_weights_are_those_that_come_nearest(
+    balancer: HaproxyServer, units: int, weights: str
+) -> None:
+    assert target(balancer).deliver(share(units)).endswith(f"weights {weights}")
+
+
+def test_a_share_that_weights_cannot_give_changes_nothing(balancer: HaproxyServer) -> None:
+    publisher = target(balancer)
+    publisher.deliver(share(5_000))
+    with pytest.raises(EffectError, match=r"come no nearer to 99\.9% than 99\.81%"):
+        publisher.deliver(share(99_900, 8))
+    assert balancer.shares() == about(10)
+
+
+def test_sticky_sessions_go_back_too(balancer: HaproxyServer) -> None:
+    cookies = "\n".join(f"{line} cookie {line.split()[1]}" for line in SERVERS.splitlines())
+    balancer.restart(servers=cookies, options="cookie S insert indirect")
+    publisher = target(balancer)
+    publisher.deliver(share(50_000, 1))
+    assert set(balancer.ask(20, Cookie="S=new-1")) == {"new-1"}
+    publisher.deliver(share(0, 2))
+    assert set(balancer.ask(20, Cookie="S=new-1")) == {"old-1", "old-2"}
+
+
+def test_the_proportions_of_the_configuration_are_kept_and_come_back(
+    balancer: HaproxyServer,
+) -> None:
+    balancer.restart(servers=SERVERS.replace("old-2 {old-2} weight 100", "old-2 {old-2} weight 50"))
+    publisher = target(balancer)
+    publisher.deliver(share(25_000, 1))
+    counted = balancer.ask(200)
+    found = [counted[name] for name in ("old-1", "old-2", "new-1", "new-2")]
+    assert found == pytest.approx([100, 50, 25, 25], abs=2)
+    publisher.deliver(share(0, 2))
+    weights = [balancer.say(f"get weight checkout/{name}") for name in ("old-1", "old-2")]
+    assert weights == ["100 (initial 100)", "50 (initial 50)"]
+
+
+def test_a_restart_leaves_the_baseline_and_the_next_look_finds_it(balancer: HaproxyServer) -> None:
+    publisher = target(balancer)
+    publisher.deliver(share(50_000))
+    balancer.restart()
+    assert balancer.shares() == {"old": 200, "new": 0}
+    with pytest.raises(EffectError, match="HAProxy knows of no decision; it was restarted"):
+        publisher.deliver(look(50_000))
+    publisher.deliver(share(50_000, 8))
+    assert balancer.shares() == about(100)
+
+
+def test_a_candidate_that_a_restart_would_bring_back_gets_no_work(balancer: HaproxyServer) -> None:
+    balancer.restart(servers=SERVERS.replace("{new-2} disabled", "{new-2} weight 10"))
+    publisher = target(balancer)
+    with pytest.raises(EffectError, match=r"restart of HAProxy would give new-2 .* `disabled`"):
+        publisher.deliver(share(5_000))
+    with pytest.raises(EffectError, match="would give new-2"):
+        publisher.check()
+    publisher.deliver(share(0, 8))
+    assert balancer.shares() == {"old": 200, "new": 0}
+
+
+def test_a_weight_that_somebody_changed_is_not_the_share_any_more(balancer: HaproxyServer) -> None:
+    publisher = target(balancer)
+    publisher.deliver(share(50_000))
+    balancer.say("set server checkout/new-1 weight 1")
+    with pytest.raises(EffectError, match=r"share 33\.42% read back, .* not 50%"):
+        publisher.deliver(look(50_000))
+    publisher.deliver(share(0, 8))
+    balancer.say("set server checkout/new-1 state ready")
+    with pytest.raises(EffectError, match="candidate's servers are not out of work"):
+        publisher.deliver(look(0))
+
+
+def test_a_server_that_somebody_took_out_of_work_stays_out_and_another_has_the_share(
+    balancer: HaproxyServer,
+) -> None:
+    balancer.restart(servers=SERVERS.replace("disabled", "weight 0"))
+    publisher = target(balancer)
+    publisher.deliver(share(50_000))
+    balancer.say("set server checkout/new-1 state maint")
+    with pytest.raises(EffectError, match="not 50%"):
+        publisher.deliver(look(50_000))
+    publisher.deliver(share(50_000, 8))
+    counted = balancer.ask(200)
+    assert (counted["new-1"], counted["new-2"]) == (0, pytest.approx(100, abs=2))
+
+
+def test_a_server_of_the_baseline_that_is_out_of_work_counts_for_nothing(
+    balancer: HaproxyServer,
+) -> None:
+    publisher = target(balancer)
+    balancer.say("set server checkout/old-2 state maint")
+    for token in (1, 2):
+        publisher.deliver(share(25_000, token))
+        assert balancer.shares() == about(50)
+    balancer.say("set server checkout/old-2 state ready")
+    with pytest.raises(EffectError, match="not 25%"):
+        publisher.deliver(look(25_000))
+    publisher.deliver(share(25_000, 3))
+    assert balancer.ask(200)["old-2"] == pytest.approx(75, abs=2)
+
+
+def test_a_share_that_no_server_can_serve_is_not_acknowledged(balancer: HaproxyServer) -> None:
+    balancer.restart(servers=SERVERS.replace("disabled", "weight 0"))
+    publisher = target(balancer)
+    publisher.deliver(share(50_000))
+    for name in ("new-1", "new-2"):
+        balancer.say(f"set server checkout/{name} state maint")
+    said = r"candidate has no server that can serve \(.*new-1 MAINT"
+    with pytest.raises(EffectError, match=said):
+        publisher.deliver(look(50_000))
+    with pytest.raises(EffectError, match=said):
+        publisher.deliver(share(50_000, 8))
+    assert balancer.shares() == {"old": 200, "new": 0}
+
+
+def test_a_server_whose_check_fails_has_no_share(balancer: HaproxyServer) -> None:
+    balancer.restart(check="check inter 20ms fall 1 rise 1", options="option httpchk GET /")
+    publisher = target(balancer)
+    publisher.deliver(share(50_000))
+    balancer.behind["new-1"].react = lambda asked: asked.answer("", 500)
+    balancer.wait_for("new-1", "DOWN")
+    with pytest.raises(EffectError, match="not 50%"):
+        publisher.deliver(look(50_000))
+    assert publisher.deliver(share(50_000, 8)).startswith("share 50% read back")
+    assert balancer.ask(200)["new-2"] == pytest.approx(100, abs=2)
+
+
+def test_a_way_back_without_a_baseline_that_can_serve_is_taken_and_told_loudly(
+    balancer: HaproxyServer,
+) -> None:
+    publisher = target(balancer)
+    publisher.deliver(share(100_000))
+    for name in ("old-1", "old-2"):
+        balancer.say(f"set server checkout/{name} state maint")
+    with pytest.raises(EffectError, match=r"NOBODY SERVES: .*old-1 MAINT.*bring them up"):
+        publisher.deliver(share(0, 8))
+    assert balancer.ask(10) == {"503": 10}
+    for name in ("old-1", "old-2"):
+        balancer.say(f"set server checkout/{name} state ready")
+    assert publisher.deliver(share(0, 8)) == "share 0% read back, weights 200:0"
+
+
+def test_a_late_message_never_brings_the_candidate_back(balancer: HaproxyServer) -> None:
+    publisher = target(balancer)
+    publisher.deliver(share(0, 9))
+    with pytest.raises(EffectError, match=r"holds decision 9, this is 8; .*set var proc\.rollout"):
+        publisher.deliver(share(50_000, 8))
+    assert balancer.shares() == {"old": 200, "new": 0}
+    assert publisher.deliver(share(0, 3)).startswith("share 0%")
+
+
+def test_two_stores_do_not_take_the_work_from_each_other(balancer: HaproxyServer) -> None:
+    target(balancer).deliver(share(5_000))
+    other = target(balancer, store="elsewhere")
+    with pytest.raises(
+        EffectError, match=r"share 5% is checkout's, of store home; roll back there"
+    ):
+        other.deliver(share(50_000, 99))
+    with pytest.raises(EffectError, match="was published from store home, not from this one"):
+        other.deliver(look(5_000))
+    assert balancer.shares() == about(10)
+    other.deliver(share(0, 2))
+    assert balancer.shares() == {"old": 200, "new": 0}
+
+
+def test_a_rollout_at_its_end_leaves_the_backend_to_the_next(balancer: HaproxyServer) -> None:
+    first = target(balancer)
+    following = target(balancer, rollout="checkout-next")
+    first.deliver(share(50_000))
+    with pytest.raises(EffectError, match="is checkout's"):
+        following.deliver(share(5_000, 1))
+    first.deliver(share(100_000, 8))
+    assert following.deliver(share(5_000, 1)).startswith("share 5%")
+
+
+def test_what_is_said_to_forget_the_note_makes_haproxy_forget_it(balancer: HaproxyServer) -> None:
+    publisher = target(balancer)
+    publisher.deliver(share(0, 9))
+    with pytest.raises(EffectError) as caught:
+        publisher.deliver(share(5_000, 8))
+    command = str(caught.value).partition("send `")[2].partition("`")[0]
+    balancer.say(command)
+    assert publisher.deliver(share(5_000, 8)).startswith("share 5%")
+
+
+@pytest.mark.parametrize("balance", ["random", "source", "hdr(X-Key)"])
+def test_algorithms_that_go_by_weight_are_taken(balancer: HaproxyServer, balance: str) -> None:
+    consistent = "" if balance == "random" else "hash-type consistent"
+    balancer.restart(balance=balance, options=consistent)
+    assert target(balancer).deliver(share(25_000)).startswith("share 25%")
+
+
+@pytest.mark.parametrize(
+    ("balance", "said"),
+    [
+        ("leastconn", "`balance leastconn`, which does not divide requests"),
+        ("first", "`balance first`, which does not divide requests"),
+        ("static-rr", "HAProxy said: Backend is using a static LB algorithm"),
+    ],
+)
+def test_an_algorithm_that_gives_no_shares_is_said(
+    balancer: HaproxyServer, balance: str, said: str
+) -> None:
+    balancer.restart(balance=balance)
+    publisher = target(balancer)
+    with pytest.raises(EffectError, match=said):
+        publisher.deliver(share(5_000))
+    assert publisher.deliver(share(0, 8)).startswith("share 0%")
+    assert balancer.shares() == {"old": 200, "new": 0}
+
+
+def test_a_server_of_nobody_that_has_work_is_no_share(balancer: HaproxyServer) -> None:
+    publisher = target(balancer, baseline=("old-1",))
+    with pytest.raises(EffectError, match="old-2 has work and belongs to neither version"):
+        publisher.deliver(share(5_000))
+
+
+def test_a_server_that_is_not_there_is_named_with_those_that_are(balancer: HaproxyServer) -> None:
+    publisher = target(balancer, candidate=("new-1", "new-9"))
+    publisher_of_all = target(balancer)
+    publisher_of_all.deliver(share(50_000))
+    with pytest.raises(EffectError, match=r"has no server new-9; there are: old-1, old-2, new-1"):
+        publisher.deliver(share(50_000, 8))
+    with pytest.raises(EffectError, match=r"no server new-9.*HAProxy said: .*No such server"):
+        publisher.deliver(share(0, 9))
+    assert balancer.ask(100)["new-1"] == 0, "what is there goes back all the same"
+
+
+def test_a_backend_that_is_not_there_is_said(balancer: HaproxyServer) -> None:
+    with pytest.raises(EffectError, match="is answered by: Can't find backend"):
+        target(balancer, backend="nothing").deliver(share(5_000))
+
+
+def test_it_is_reached_by_host_and_port_too(balancer: HaproxyServer) -> None:
+    publisher = target(balancer, socket=f"127.0.0.1:{balancer.api}")
+    publisher.deliver(share(50_000))
+    assert balancer.shares() == about(100)
+    assert publisher.check().endswith("2 + 2 servers, the candidate has 50%")
+
+
+def test_a_haproxy_that_is_not_there_is_an_error_with_its_place(
+    balancer: HaproxyServer, tmp_path: Path
+) -> None:
+    balancer.stop()
+    balancer.socket.unlink()
+    with pytest.raises(EffectError, match=r"admin\.sock: there is no socket; is HAProxy running"):
+        target(balancer).deliver(share(0))
+    with pytest.raises(EffectError, match="connection refused"):
+        target(balancer, socket=f"127.0.0.1:{free_port()}").deliver(share(0))
+
+
+def test_one_that_never_answers_is_given_up_in_time(balancer: HaproxyServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        publisher = target(balancer, socket=place, timeout=timedelta(milliseconds=50))
+        with pytest.raises(EffectError, match=r"no answer within 0\.05s"):
+            publisher.deliver(share(5_000))
+
+
+def test_what_is_for_others_is_refused(balancer: HaproxyServer) -> None:
+    with pytest.raises(EffectError, match="takes no Activate"):
+        target(balancer).deliver(Activate("r/1/1", "balancer", "v1", 1, 1))
