@@ -37,6 +37,7 @@ rollback: {deadline: 30s}
 WITHOUT_MESH = {GOOD[GOOD.index("  mesh:") : GOOD.index("stages:")]: ""}
 
 BALANCER = GOOD[GOOD.index("  balancer:") : GOOD.index("  mesh:")]
+FLAGS = "  f: {type: flagd, path: f}\n"
 
 CASES: dict[str, tuple[dict[str, str], str, str]] = {
     "a share below the weights": ({"weight: 5%": "weight: »0.1%"}, "P383", "more servers"),
@@ -45,11 +46,11 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
         {**WITHOUT_MESH, "mirror: true": "mirror: »true"}, "P384", "type: file",
     ),
     "a mirror of a flag": (
-        {**WITHOUT_MESH, BALANCER: "  f: {type: flagd, path: f}\n", "mirror: true": "mirror: »true"},
+        {**WITHOUT_MESH, BALANCER: FLAGS, "mirror: true": "mirror: »true"},
         "P384", "type: file",
     ),
     "an age of a flag": (
-        {**WITHOUT_MESH, BALANCER: "  f: {type: flagd, path: f}\n", "mirror: true, ": "",
+        {**WITHOUT_MESH, BALANCER: FLAGS, "mirror: true, ": "",
          "stages:": "routing: {max_age: »10m}\nstages:"}, "P344", "type: file",
     ),
     "a mirror that no receiver shows": (
