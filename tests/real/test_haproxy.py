@@ -1,5 +1,6 @@
 """Weights of a real HAProxy: real requests go where the share says, and the read-back knows."""
 
+import json
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,14 +9,21 @@ from typing import Any
 
 import pytest
 from support.haproxy import SERVERS, HaproxyServer, haproxy
+from support.plans import T0, plan_of
+from support.services import Desk
 from support.web import free_port
 
+from controller.cli.health import examine
+from controller.core.back import is_settled
 from controller.core.effect import Activate, SetShare, Verify
+from controller.core.event import Acknowledgement
 from controller.core.share import Share
+from controller.core.state import State
 from controller.effects.base import EffectError
 from controller.effects.file import Origin
 from controller.effects.haproxy import Haproxy
 from controller.policy.models import HaproxyPublisher
+from controller.run.readback import ReadBack
 from controller.traffic.published import Routing
 
 
@@ -327,3 +335,134 @@ def test_one_that_never_answers_is_given_up_in_time(balancer: HaproxyServer) -> 
 def test_what_is_for_others_is_refused(balancer: HaproxyServer) -> None:
     with pytest.raises(EffectError, match="takes no Activate"):
         target(balancer).deliver(Activate("r/1/1", "balancer", "v1", 1, 1))
+
+
+# The whole way -----------------------------------------------------------------------------
+
+POLICY = """\
+rollout: signal
+baseline: v1
+candidate: v3
+schedule: {{tick: 30s}}
+sources: {{signals: {{type: push}}}}
+metrics:
+  errors: {{source: signals, value: ratio(failed), window: 5m, min_samples: 1}}
+publish:
+  balancer:
+    type: haproxy
+    socket: {socket}
+    backend: checkout
+    baseline: [old-1, old-2]
+    candidate: [new-1, new-2]
+stages:
+  - {{name: canary, weight: 5%, hold: 1h, deadline: {{after: 6h}}}}
+  - {{name: half, weight: 50%, hold: 1h}}
+  - {{name: full, weight: 100%, hold: 1h}}
+triggers:
+  - {{name: loss, when: candidate.errors > 50%, severity: critical}}
+rollback: {{deadline: 30s, verify_after: 1m, cooldown: 1h}}
+"""
+TICK = timedelta(seconds=30)
+
+
+@pytest.fixture
+def desk(balancer: HaproxyServer, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path, POLICY.format(socket=balancer.socket))
+    observe(desk, failed=False)
+    yield desk
+    desk.close()
+
+
+def observe(desk: Desk, *, failed: bool) -> None:
+    """Of both versions, an observation."""
+    at = desk.now.isoformat()
+    desk.push(*({"version": version, "time": at, "failed": failed} for version in ("v1", "v3")))
+
+
+def alerts(desk: Desk, kind: str) -> list[dict[str, Any]]:
+    path = desk.service.connections.home / "alerts.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def test_a_rollout_moves_real_requests_and_a_hard_limit_takes_them_back_at_once(
+    balancer: HaproxyServer, desk: Desk
+) -> None:
+    assert balancer.shares() == {"old": 200, "new": 0}
+    desk.command("start")
+    assert balancer.shares() == about(10)
+    told = [e.event for e in desk.service.store.journal("signal")]
+    acknowledged = [event for event in told if isinstance(event, Acknowledgement)]
+    assert acknowledged[-1].detail == "share 5% read back, weights 494:26"
+    desk.command("advance")
+    desk.go(TICK)
+    assert balancer.shares() == about(100)
+    observe(desk, failed=True)
+    assert desk.state().name == "rolling_back.verify"
+    assert balancer.shares() == {"old": 200, "new": 0}
+    desk.go(timedelta(minutes=2))
+    assert desk.state().name == "cooldown"
+
+
+def test_a_restart_of_haproxy_is_found_told_and_put_right(
+    balancer: HaproxyServer, desk: Desk
+) -> None:
+    desk.command("start")
+    desk.command("advance")
+    desk.go(2 * TICK)
+    balancer.restart()
+    assert balancer.shares() == {"old": 200, "new": 0}
+    desk.go(TICK)
+    (alert,) = alerts(desk, "drift")
+    assert "HAProxy knows of no decision; it was restarted" in alert["reasons"][0]
+    assert balancer.shares() == about(100)
+    desk.go(2 * TICK)
+    assert len(alerts(desk, "drift")) == 1
+    assert desk.state().unacknowledged == ()
+
+
+def test_while_haproxy_is_gone_nothing_advances_and_the_way_back_is_partial_until_it_is_there(
+    balancer: HaproxyServer, desk: Desk
+) -> None:
+    desk.command("start")
+    desk.go(2 * TICK)
+    balancer.stop()
+    desk.go(2 * TICK)
+    assert len(alerts(desk, "drift")) == 1
+    dwelt = desk.state().dwell_ms
+    desk.go(timedelta(minutes=2))
+    assert desk.state().dwell_ms == dwelt
+    desk.command("rollback")
+    desk.go(timedelta(minutes=4))
+    assert desk.state().name == "partial"
+    assert alerts(desk, "step_failed")
+    balancer.start()
+    desk.go(timedelta(minutes=3))
+    assert desk.state().name == "cooldown"
+    assert balancer.shares() == {"old": 200, "new": 0}
+
+
+def test_several_workers_look_without_keeping_the_round(balancer: HaproxyServer) -> None:
+    """The answer of a look that runs in a thread is decided on in a later round."""
+    plan = plan_of(POLICY.format(socket=balancer.socket))
+    state = State(rollout="signal", policy=plan.digest, name="canary", share=Share(5_000), epoch=1)
+    assert is_settled(plan, state)
+    looks = ReadBack(lambda *_: target(balancer, rollout="signal"), workers=2)
+    looks.ask(plan, state, T0)
+    looks.close()
+    ((rollout, drift),) = looks.found()
+    assert (rollout, drift.target, drift.share) == ("signal", "balancer", 5_000)
+    assert "knows of no decision" in drift.detail
+
+
+def test_the_doctor_asks_haproxy_what_it_serves(
+    balancer: HaproxyServer, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.place)
+    desk.command("start")
+    (found,) = [line for line in examine({}) if line.what == "target balancer"]
+    assert (found.state, found.detail[-20:]) == ("ok", "the candidate has 5%")
+    balancer.stop()
+    (found,) = [line for line in examine({}) if line.what == "target balancer"]
+    assert found.state == "fail"
+    assert balancer.socket.name in found.detail
