@@ -114,10 +114,12 @@ def on_drift(plan: Plan, before: State, event: Drift, now: datetime) -> Decision
 
 def _put_right(plan: Plan, state: State, effects: Effects) -> State:
     """Somebody has written over what was acknowledged: the baseline is published once more, and
-    the read-back waits for it. Once in a rollback; a second hand at it is for people."""
+    the read-back waits for it. Once in a rollback; a second hand at it is for people. It takes
+    the place of what an earlier step still waits for, which no target is asked any more."""
     keys = effects.share(plan, state, mirror=False)
     keys += effects.activate(plan, state, plan.baseline.name)
-    return replace(state, put_right=True, unacknowledged=(*state.unacknowledged, *keys))
+    waiting = (*state.unacknowledged, *keys)
+    return replace(state, put_right=True, unacknowledged=waiting, overdue=())
 
 
 def must_lock(plan: Plan, state: State, now: datetime) -> bool:

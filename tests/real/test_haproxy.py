@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -346,7 +348,7 @@ candidate: v3
 schedule: {{tick: 30s}}
 sources: {{signals: {{type: push}}}}
 metrics:
-  errors: {{source: signals, value: ratio(failed), window: 5m, min_samples: 1}}
+  losses: {{source: signals, value: sum(failed), window: 5m}}
 publish:
   balancer:
     type: haproxy
@@ -359,7 +361,7 @@ stages:
   - {{name: half, weight: 50%, hold: 1h}}
   - {{name: full, weight: 100%, hold: 1h}}
 triggers:
-  - {{name: loss, when: candidate.errors > 50%, severity: critical}}
+  - {{name: loss, when: candidate.losses > 0, severity: critical}}
 rollback: {{deadline: 30s, verify_after: 1m, cooldown: 1h}}
 """
 TICK = timedelta(seconds=30)
@@ -394,10 +396,11 @@ def test_a_rollout_moves_real_requests_and_a_hard_limit_takes_them_back_at_once(
     told = [e.event for e in desk.service.store.journal("signal")]
     acknowledged = [event for event in told if isinstance(event, Acknowledgement)]
     assert acknowledged[-1].detail == "share 5% read back, weights 494:26"
+    assert desk.service.store.shown("signal")["balancer"].detail == acknowledged[-1].detail
     desk.command("advance")
     desk.go(TICK)
     assert balancer.shares() == about(100)
-    observe(desk, failed=True)
+    desk.push({"version": "v3", "time": desk.now.isoformat(), "failed": True})
     assert desk.state().name == "rolling_back.verify"
     assert balancer.shares() == {"old": 200, "new": 0}
     desk.go(timedelta(minutes=2))
@@ -466,3 +469,16 @@ def test_the_doctor_asks_haproxy_what_it_serves(
     (found,) = [line for line in examine({}) if line.what == "target balancer"]
     assert found.state == "fail"
     assert balancer.socket.name in found.detail
+
+
+def test_status_and_explain_tell_the_share_that_haproxy_gives(desk: Desk) -> None:
+    desk.command("start")
+    for command, said in [
+        (("status", "signal"), "balancer: share 5% read back, weights 494:26"),
+        (("status", "signal", "--format", "json"), '"balancer": "share 5% read back'),
+        (("explain", "signal"), "share 5% read back, weights 494:26"),
+    ]:
+        place = f"sqlite:///{desk.place / 'rollout.db'}"
+        program = [sys.executable, "-m", "controller", *command, "--database", place]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=60, cwd=desk.place)
+        assert said in " ".join(done.stdout.split()), done.stdout + done.stderr
