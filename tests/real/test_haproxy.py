@@ -476,9 +476,9 @@ def test_status_and_explain_tell_the_share_that_haproxy_gives(desk: Desk) -> Non
     for command, said in [
         (("status", "signal"), "balancer: share 5% read back, weights 494:26"),
         (("status", "signal", "--format", "json"), '"balancer": "share 5% read back'),
-        (("explain", "signal"), "share 5% read back, weights 494:26"),
+        (("explain", "signal", "--seq", "2"), "share 5% read back, weights 494:26"),
     ]:
         place = f"sqlite:///{desk.place / 'rollout.db'}"
         program = [sys.executable, "-m", "controller", *command, "--database", place]
-        done = subprocess.run(program, capture_output=True, text=True, timeout=60, cwd=desk.place)
+        done = subprocess.run(program, capture_output=True, text=True, cwd=desk.place, check=True)
         assert said in " ".join(done.stdout.split()), done.stdout + done.stderr
