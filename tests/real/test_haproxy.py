@@ -5,8 +5,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -332,6 +334,36 @@ def test_one_that_never_answers_is_given_up_in_time(balancer: HaproxyServer) -> 
         publisher = target(balancer, socket=place, timeout=timedelta(milliseconds=50))
         with pytest.raises(EffectError, match=r"no answer within 0\.05s"):
             publisher.deliver(share(5_000))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "wait_s", "said"),
+    [(b"#", 0.01, r"no answer within 0\.2s"), (b"#" * (1 << 20), 0, "larger than 8 MiB")],
+    ids=["in drops", "without end"],
+)
+def test_what_never_comes_to_an_end_is_cut(
+    balancer: HaproxyServer, chunk: bytes, wait_s: float, said: str
+) -> None:
+    over = Event()
+
+    def pour(server: socket.socket) -> None:
+        line, _ = server.accept()
+        with line, suppress(OSError):
+            while not over.wait(wait_s):
+                line.sendall(chunk)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        pouring = Thread(target=pour, args=(server,), daemon=True)
+        pouring.start()
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        seconds = 0.2 if wait_s else 60
+        publisher = target(balancer, socket=place, timeout=timedelta(seconds=seconds))
+        try:
+            with pytest.raises(EffectError, match=said):
+                publisher.deliver(share(5_000))
+        finally:
+            over.set()
+            pouring.join()
 
 
 def test_what_is_for_others_is_refused(balancer: HaproxyServer) -> None:
