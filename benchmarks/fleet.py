@@ -75,8 +75,11 @@ class FleetPlans(Plans):
 class Fleet:
     """Sources and targets of all rollouts."""
 
-    def __init__(self, store: Store, count: int) -> None:
-        self.push = {f"r{i}": PushSource("signals", store, f"r{i}/signals") for i in range(count)}
+    def __init__(self, store: Store, count: int, reach: timedelta | None = None) -> None:
+        self.push = {
+            f"r{i}": PushSource("signals", store, f"r{i}/signals", reach=reach)
+            for i in range(count)
+        }
 
     def sources(self, state: State, now: datetime) -> Mapping[str, Source]:
         """As `Connections.sources`."""

@@ -1,8 +1,8 @@
 """Memory over a simulated year of ticks: the real controller, store, windows and journal.
 
 One rollout that stays live, looked at every hour, with a hundred observations of each version an
-hour: within two months the windows hold all that they may. What the process has in memory is read
-at the end of each month of thirty days.
+hour: within two weeks the windows hold all that their metrics look at. What the process has in
+memory is read at the end of each month of thirty days.
 """
 
 import argparse
@@ -25,12 +25,13 @@ from controller.policy.load import load_text
 from controller.run.alarms import Alarms
 from controller.run.controller import Controller
 from controller.run.unit import handle
+from controller.sources import longest_window
 from controller.store import open_store
 
 MONTHS, MONTH = 12, timedelta(days=30)
 TICK = timedelta(hours=1)
 EACH = 100
-FULL = 2
+FULL = 1
 """Months until the windows are full."""
 FLAT_MB = 2.0
 """The last month may hold this much more than the first with full windows."""
@@ -68,7 +69,8 @@ def months() -> list[float]:
     found = []
     where = MEMORY if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=where) as folder, open_store(f"{folder}/y.db") as store:
-        fleet, plans = Fleet(store, 1), FleetPlans(store, plan, 1)
+        reach = longest_window(plan, "signals")
+        fleet, plans = Fleet(store, 1, reach), FleetPlans(store, plan, 1)
         store.create(State(rollout="r0", policy="plan-0"), "year.yaml")
         started = handle(store, plans.plan, "r0", Command("start", "bench"), START)
         for key in started.state.unacknowledged:

@@ -6,6 +6,7 @@ Each is counted, told by `health`, and raised only if the caller asked for that 
 
 import logging
 import os
+import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from controller.client.feed import Feed, FileFeed, Watcher
 from controller.client.known import Held, Known
 from controller.client.record import Recorder, RecordError
+from controller.client.stream import StreamFeed
 from controller.core.share import NONE, percent_text
 from controller.traffic.published import Published
 from controller.traffic.route import Assignment, Reason, Side, Unroutable
@@ -113,6 +115,8 @@ class Client:
         self._known.refresh()
         every = watch.total_seconds() if watch is not None else None
         self._watcher = Watcher(self._known.refresh, every) if every is not None else None
+        self._followed = self._known.follow()
+        self._closed = False
         _CLIENTS.add(self)
 
     @classmethod
@@ -135,6 +139,25 @@ class Client:
             FileFeed(Path(path)), baseline=baseline,
             max_age=max_age, watch=watch, strict=strict, recorder=recorder,
         )  # fmt: skip
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        rollout: str,
+        *,
+        baseline: str,
+        max_age: timedelta | None = None,
+        strict: bool = False,
+        within: timedelta = timedelta(seconds=1),
+    ) -> Self:
+        """A client of a controller that is elsewhere, such as `http://127.0.0.1:8787`: it streams
+        the share of `rollout`. Waits `within` for the first state; without one the baseline acts
+        until it comes. Raises ValueError if `url` is no address."""
+        feed = StreamFeed(url, rollout)
+        client = cls(feed, baseline=baseline, max_age=max_age, watch=None, strict=strict)
+        client.wait(within)
+        return client
 
     @classmethod
     def in_process(
@@ -271,10 +294,14 @@ class Client:
         """Everything about its state, for logs and pages."""
         held, published, trouble = self._known.held, self.published, self._known.trouble
         old = held is not None and self._known.is_too_old(held)
-        watching = self._watcher is not None and self._watcher.alive
+        watching = self._followed and not self._closed
+        if self._watcher is not None:
+            watching = self._watcher.alive
         if held is not None and old:
             trouble = trouble or self._known.age_in_words(held)
-        elif self._watcher is not None and not watching:
+        elif held is None:
+            trouble = trouble or "no state has come yet"
+        elif self._closed or (self._watcher is not None and not watching):
             trouble = trouble or "closed: nothing new is seen any more"
         return Health(
             ok=held is not None and not trouble,
@@ -292,6 +319,18 @@ class Client:
     def refresh(self) -> bool:
         """Look at the feed now; whether there was a new state. Never raises for what it finds."""
         return self._known.refresh()
+
+    def wait(self, within: timedelta) -> bool:
+        """Wait until there is a state; whether there is one."""
+        there = threading.Event()
+
+        def seen(_published: Published) -> None:
+            there.set()
+
+        if self._known.subscribe(seen) is None:
+            there.wait(within.total_seconds())
+        self._known.unsubscribe(seen)
+        return self._known.held is not None
 
     def subscribe(self, listener: Callable[[Published], None]) -> None:
         """Call `listener` with every new state, in the thread that saw it. What it raises is
@@ -327,6 +366,8 @@ class Client:
 
     def close(self) -> None:
         """Look no more. What it knows stays good for `max_age`."""
+        self._closed = True
+        self._known.close()
         if self._watcher is not None:
             self._watcher.stop()
         if self._recorder is not None:

@@ -31,6 +31,10 @@ class Calendar(Protocol):
         calendar's end."""
         ...
 
+    def before_open_ms(self, end: datetime, open_ms: int) -> datetime:
+        """The latest moment from which on there are `open_ms` of open time up to `end`."""
+        ...
+
 
 def milliseconds(duration: timedelta) -> int:
     """Whole milliseconds."""
@@ -58,6 +62,10 @@ class AlwaysOpen:
     def after_open_ms(self, start: datetime, open_ms: int) -> datetime | None:
         """See `Calendar.after_open_ms`."""
         return start + open_ms * MILLISECOND
+
+    def before_open_ms(self, end: datetime, open_ms: int) -> datetime:
+        """See `Calendar.before_open_ms`."""
+        return end - open_ms * MILLISECOND
 
 
 class Lapsed(AlwaysOpen):
@@ -132,6 +140,18 @@ class Sessions:
             index -= 1
         if index >= len(self._opens):
             return None
+        return EPOCH + (self._opens[index] + target - self._before[index]) * MILLISECOND
+
+    def before_open_ms(self, end: datetime, open_ms: int) -> datetime:
+        """See `Calendar.before_open_ms`. Raises ValueError outside the sessions known."""
+        ms = (end - EPOCH) // MILLISECOND
+        self._inside(ms, end)
+        if open_ms == 0:
+            return end
+        target = self._counted(ms) - open_ms
+        if target < 0:
+            raise ValueError(f"calendar {self.name} does not reach that far before {end}")
+        index = bisect_right(self._before, target) - 1
         return EPOCH + (self._opens[index] + target - self._before[index]) * MILLISECOND
 
     def _inside(self, ms: int, at: datetime) -> None:

@@ -1,14 +1,13 @@
 """From a checked policy to a plan: names resolved, shares and clocks in integers, rules as
 closures, the machine built. Everything that can be wrong was found before (`policy.check`)."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.effect import Severity
-from controller.core.levels import Levels, alternatives, shared, split_only
 from controller.core.machine import RolloutMachine
 from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE, ESTIMATE, Outcome
 from controller.core.plan import (
@@ -34,11 +33,11 @@ from controller.policy.aggregation import is_statistical
 from controller.policy.checks.context import reads_dry_run, unmeasured
 from controller.policy.expression import (
     ABOUT_CANDIDATE,
-    ABOUT_SPLIT,
     Condition,
     Guard,
     references,
 )
+from controller.policy.levels import Levels, can_say, gate_level, trigger_level
 from controller.policy.models import (
     LIVE_PUBLISHERS,
     SHARE_PUBLISHERS,
@@ -52,6 +51,7 @@ from controller.policy.models import (
     Stage,
     Trigger,
     Unknown,
+    window_length,
 )
 from controller.policy.models import Check as CheckModel
 from controller.policy.sampling import counted, default_min_samples
@@ -60,7 +60,7 @@ from controller.policy.units import RATIO, metric_unit
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
 MAX_AGE = timedelta(hours=1)
-"""Age past which a metric over a session, stage or rollout says nothing, if it declares none."""
+"""Age past which a metric whose window has no length says nothing, if it declares none."""
 DEADLINE_HOLDS = 3
 """A stage that declares no deadline has this many times its hold."""
 
@@ -79,7 +79,7 @@ def compile_plan(
         name: _metric(name, metric, policy.sources.get(metric.source))
         for name, metric in policy.metrics.items()
     }
-    level = _trigger_level(policy, gates, guards)
+    level = trigger_level(policy, gates, guards)
     steps = tuple(_steps(policy, gates, metrics, level))
     unsampled = _without_samples(metrics, policy.metrics)
     triggers = tuple(
@@ -149,11 +149,10 @@ def _steps(
     policy: Policy,
     gates: Mapping[str, tuple[Condition, ...]],
     metrics: Mapping[str, MetricPlan],
-    trigger_level: float,
+    level: float,
 ) -> Iterator[Step]:
     def check(name: str, said: CheckModel, condition: Condition) -> Check:
-        level = policy.false_alarm / max(1, alternatives(condition))
-        rules = RuleCompiler(metrics, Levels(level, trigger_level))
+        rules = RuleCompiler(metrics, Levels(gate_level(policy, condition), level))
         return Check(
             name=name,
             rule=said.check,
@@ -233,40 +232,9 @@ def _applies(trigger: TriggerPlan, step: Step) -> bool:
     """Whether a trigger guards a step."""
     if step.stage not in trigger.stages:
         return False
-    return _can_say(trigger.references, step.share, mirror=step.mirror)
-
-
-def _can_say(keys: Collection[str], share: Share, *, mirror: bool) -> bool:
-    """Where the candidate sees no work at all nothing can be said about it, and where the work is
-    not split nothing about the split."""
-    if not mirror and share == NONE and any(key.startswith(ABOUT_CANDIDATE) for key in keys):
-        return False
-    split = any(key.startswith(ABOUT_SPLIT) for key in keys)
-    return not split or (not mirror and NONE < share < WHOLE)
-
-
-def _trigger_level(
-    policy: Policy,
-    gates: Mapping[str, tuple[Condition, ...]],
-    guards: Mapping[str, Guard],
-) -> float:
-    """The part of the false alarms that each comparison of a trigger, and each split, has."""
-    looks: list[tuple[str, Condition]] = []
-    for stage in policy.stages:
-        for name, share in step_names(stage):
-            splits = [part for line in gates.get(stage.name, ()) for part in split_only(line)]
-            looks += [(name, part) for part in splits]
-            looks += [
-                (name, guards[trigger.name].when)
-                for trigger in policy.triggers
-                if (trigger.stages is None or stage.name in trigger.stages)
-                and _can_say(
-                    tuple(references(guards[trigger.name].when)), share, mirror=stage.mirror
-                )
-            ]
-    whole = {name: metric.window == "rollout" for name, metric in policy.metrics.items()}
-    count = len(shared(looks, whole)) if policy.correction == "bonferroni" else 1
-    return policy.false_alarm / max(1, count)
+    works = step.mirror or step.share > NONE
+    split = not step.mirror and NONE < step.share < WHOLE
+    return can_say(trigger.references, works=works, split=split)
 
 
 def _clear(trigger: Trigger, guard: Guard, rules: RuleCompiler) -> Clear | None:
@@ -331,7 +299,7 @@ def _metric(name: str, metric: Metric, source: Source | None) -> MetricPlan:
 
 
 def _max_age(metric: Metric) -> timedelta:
-    return metric.window if isinstance(metric.window, timedelta) else MAX_AGE
+    return window_length(metric.window) or MAX_AGE
 
 
 def _without_samples(

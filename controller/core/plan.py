@@ -15,6 +15,7 @@ from controller.core.measurement import Measurements, Outcome
 from controller.core.share import Share
 from controller.core.state import stage_step
 from controller.policy.expression import Unit
+from controller.policy.models import Window
 
 if TYPE_CHECKING:
     from controller.core.machine import RolloutMachine
@@ -45,14 +46,14 @@ NOTHING_BESIDE = Beside()
 
 @dataclass(frozen=True, slots=True)
 class MetricPlan:
-    """One metric. `window` of a duration, or since the start of the session, stage, rollout.
-    With nothing newer than `max_age` it says nothing. `proportion`: a query that gives a share of
-    its samples."""
+    """One metric. `window` of time, of the newest so many, or since the start of the session,
+    stage, rollout. With nothing newer than `max_age` it says nothing. `proportion`: a query that
+    gives a share of its samples."""
 
     name: str
     source: str
     expression: str
-    window: timedelta | Literal["session", "stage", "rollout"]
+    window: Window
     max_age: timedelta
     min_samples: int
     lower_is_better: bool

@@ -1,21 +1,27 @@
 """From a window to one number: the aggregations that a metric may name.
 
 Every aggregation looks at the observations of (since, now] by event time that carry the field;
-their number is `samples`. The text of the aggregation is parsed by `policy.aggregation`.
+their number is `samples`. The text of the aggregation is parsed by `policy.aggregation`. Where the
+window reaches past the observations that are held, it begins at the start of a slice of time, and
+quantiles come of sketches: `detail` then says how far the number is approximate.
 """
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
-from math import dist, fsum, isfinite
+from math import isfinite
 
 from msgspec.structs import replace
 
+from controller.core.assess import span
+from controller.core.calendar import milliseconds
 from controller.core.measurement import Measurement
-from controller.judge.running import Running
-from controller.judge.window import Column, Window, moment
+from controller.judge import quantile
+from controller.judge.column import Column, moment, place_after
+from controller.judge.folded import OBSERVATIONS, Key
+from controller.judge.summary import Part, joined, total
+from controller.judge.window import Window
 from controller.policy.aggregation import (
     DRAWDOWNS,
     Aggregation,
@@ -27,6 +33,7 @@ parse = lru_cache(maxsize=4096)(parse_aggregation)
 
 MEMO_LIMIT = 64
 """Answers remembered per field."""
+_WHOLE = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,15 @@ class Number:
     variance: float | None = None
 
 
-Slice = Callable[[list[float], Aggregation], Number]
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the values: the aggregation, and the capital of a drawdown."""
+
+    aggregation: Aggregation
+    capital: float | None
+
+
+Of = Callable[[Part, Asked], Number]
 
 
 def measure(
@@ -47,11 +62,13 @@ def measure(
     since: datetime,
     now: datetime,
     *,
+    newest: int | None = None,
     capital: float | None = None,
     factor: float = 1.0,
     through: int | None = None,
 ) -> Measurement:
-    """`expression` over the observations of `window` in (since, now].
+    """`expression` over the observations of `window` in (since, now], or over the `newest` so
+    many of them that carry the field.
 
     `factor` takes one of the field's unit to the base unit; counts and ratios have none.
     `capital`, in the field's unit, makes a drawdown a fraction. `through` is passed on. Status
@@ -62,81 +79,103 @@ def measure(
         return Measurement(status="error", detail=f"{error}: {error.hint}")
     if window is None:
         return _empty(aggregation, None, "nothing was ever seen of this version", through)
-    column = _column(window, aggregation)
+    key, column = _column(window, aggregation)
     if column is None:
-        if aggregation.name in WHOLE and window.missing_since(since):
-            return _incomplete(window, through)
         return _empty(aggregation, window, f"no value of {aggregation.field} yet", through)
-    lo, hi = column.between(since, now)
-    carried = None
-    if aggregation.name in WHOLE:
-        if not window.missing_since(since):
-            column.needs_all((capital, since), now)
-        else:
-            carried = column.carried.get((capital, since))
-            if carried is None or window.missing_since(now):
-                return _incomplete(window, through)
-    if lo == hi and carried is None:
+    lo, hi = column.between(since, now, newest)
+    first, after = _slices(window, key, since, now, None if newest is None else newest - hi + lo)
+    asked, state = (expression, capital, factor), (lo, hi, column.breaks, through)
+    if first == after and (known := column.memo.get(asked)) is not None and known[0] == state:
+        remembered: Measurement = known[1]
+        return remembered
+    whole = _whole(window, key, column, (first, after, lo, hi))
+    if whole is None:
         return _nothing(aggregation, window, since, now, through)
-    asked = (expression, capital, factor)
-    state = (lo, hi, column.breaks, None if carried is None else since, through)
-    known = column.memo.get(asked)
-    if known is not None and known[0] == state:
-        found: Measurement = known[1]
-    else:
-        found = _of_slice(window, column, aggregation, lo, hi, capital, factor, through, carried)
-        if found.samples:
-            if len(column.memo) >= MEMO_LIMIT:
-                column.memo.clear()
-            column.memo[asked] = (state, found)
-    if carried is None and found.value is not None and window.missing_since(since):
-        detail = f"incomplete: the {window.dropped} oldest observations were dropped"
-        return replace(found, detail=detail)
+    found = _of_part(window, whole, Asked(aggregation, capital), factor, through)
+    if first == after:
+        if len(column.memo) >= MEMO_LIMIT:
+            column.memo.clear()
+        column.memo[asked] = (state, found)
+    elif found.value is not None:
+        begin = moment(window.folded.slices[first].first)
+        found = replace(found, detail=_approximately(aggregation, whole, since - begin, newest))
     return found
 
 
-def _of_slice(
-    window: Window,
-    column: Column,
-    aggregation: Aggregation,
-    lo: int,
-    hi: int,
-    capital: float | None,
-    factor: float,
-    through: int | None,
-    carried: Running | None,
+def _whole(
+    window: Window, key: Key, column: Column, bounds: tuple[int, int, int, int]
+) -> Part | None:
+    """What is folded and what is held of a field within the bounds; remembered, since other
+    metrics of the same tick look at the same."""
+    first, after, lo, hi = bounds
+    state = (bounds, column.breaks, window.folded.changes)
+    known = column.memo.get(_WHOLE)
+    if known is not None and known[0] == state:
+        found: Part | None = known[1]
+        return found
+    parts = [*window.folded.parts(key, first, after), *column.parts(lo, hi)]
+    found = joined(parts) if parts else None
+    column.memo[_WHOLE] = (state, found)
+    return found
+
+
+def _of_part(
+    window: Window, whole: Part, asked: Asked, factor: float, through: int | None
 ) -> Measurement:
-    if aggregation.name in DRAWDOWNS:
-        if capital is not None and capital <= 0:
-            return _empty(aggregation, window, "no capital to measure a fall from", through)
-        number = _drawdown(column, aggregation, lo, hi, capital, carried)
-    elif carried is not None:
-        number = _with_dropped(column.values[lo:hi], aggregation, carried)
-    else:
-        number = _SLICES[aggregation.name](column.values[lo:hi], aggregation)
+    aggregation, capital = asked.aggregation, asked.capital
     is_fraction = capital is not None and aggregation.name in DRAWDOWNS
+    if is_fraction and capital is not None and capital <= 0:
+        return _empty(aggregation, window, "no capital to measure a fall from", through)
+    number = _AGGREGATIONS[aggregation.name](whole, asked)
     scale = 1.0 if is_fraction or aggregation.name in _UNITLESS else factor
     value = number.value * scale
     if not isfinite(value):
         return _empty(aggregation, window, "too large to be told", through)
     return Measurement(
         value=value,
-        samples=hi - lo + (carried.count if carried is not None else 0),
+        samples=whole.count,
         mean=None if number.mean is None else number.mean * scale,
         variance=None if number.variance is None else number.variance * scale * scale,
-        as_of=moment(column.places[hi - 1] if hi > lo or carried is None else carried.last),
+        as_of=moment(whole.newest),
         through=through,
     )
 
 
-def _column(window: Window, aggregation: Aggregation) -> Column | None:
+def _slices(
+    window: Window, key: Key, since: datetime, now: datetime, wanted: int | None
+) -> tuple[int, int]:
+    """Which slices of what is no longer held belong to the window; to one of the newest so many,
+    as many of the newest as it takes to have `wanted`."""
+    start, folded = place_after(since), window.folded
+    if start >= folded.until or (wanted is not None and wanted <= 0):
+        return 0, 0
+    first, after = folded.between(start, place_after(now))
+    return (first if wanted is None else folded.newest(key, first, after, wanted)), after
+
+
+def _approximately(
+    aggregation: Aggregation, whole: Part, early: timedelta, newest: int | None
+) -> str:
+    """How far a number is approximate; nothing where it is not. `early` is how long before its
+    window the first slice begins."""
+    words = []
+    if newest is not None and whole.count > newest:
+        words.append(f"of the newest {whole.count:,}")
+    elif newest is None and early >= timedelta(0):
+        words.append(f"its window begins {span(milliseconds(early))} early")
+    if aggregation.name == "quantile":
+        words.append(f"within {quantile.error(whole):.2g} of the value")
+    return f"approximate: {', '.join(words)}" if words else ""
+
+
+def _column(window: Window, aggregation: Aggregation) -> tuple[Key, Column | None]:
     field = aggregation.field
     if field is None:
-        return window.all
+        return OBSERVATIONS, window.all
     found = window.numbers.get(field)
     if found is None and aggregation.name == "count":
-        return window.texts.get(field)
-    return found
+        return (field,), window.texts.get(field)
+    return field, found
 
 
 def _nothing(
@@ -144,20 +183,11 @@ def _nothing(
 ) -> Measurement:
     """No data; but among observations of which none has a field that others had, the count of
     that field is 0."""
-    lo, hi = window.all.between(since, now)
-    if aggregation.name == "count" and lo < hi:
-        as_of = moment(window.all.places[hi - 1])
-        return Measurement(value=0.0, samples=hi - lo, as_of=as_of, through=through)
+    if aggregation.name == "count" and aggregation.field is not None:
+        seen = measure(window, "count()", since, now, through=through)
+        if seen.status == "ok":
+            return replace(seen, value=0.0)
     return _empty(aggregation, window, "nothing in the window", through)
-
-
-def _incomplete(window: Window, through: int | None) -> Measurement:
-    """Never a number made of a part."""
-    words = (
-        f"it needs all observations of its window, and only the newest {len(window):,} are held "
-        f"({window.dropped:,} dropped): give it a shorter window"
-    )
-    return Measurement(status="error", detail=words, through=through)
 
 
 def _empty(
@@ -175,127 +205,86 @@ def _empty(
 # The aggregations -------------------------------------------------------------------------
 
 
-def _count(values: list[float], _: Aggregation) -> Number:
+def _count(whole: Part, _: Asked) -> Number:
     """How many. In 1; 0 when there are none."""
-    return Number(float(len(values)))
+    return Number(float(whole.count))
 
 
-def _sum(values: list[float], _: Aggregation) -> Number:
+def _sum(whole: Part, _: Asked) -> Number:
     """Sum, rounded once. In the field's unit; undefined of nothing."""
-    return Number(_total(values))
+    return Number(total(whole.sums))
 
 
-def _mean(values: list[float], _: Aggregation) -> Number:
+def _mean(whole: Part, _: Asked) -> Number:
     """Sum / n. In the field's unit; undefined of nothing."""
-    mean, variance = _moments(values)
+    mean, variance = _moments(whole)
     return Number(mean, mean, variance)
 
 
-def _ratio(values: list[float], _: Aggregation) -> Number:
+def _ratio(whole: Part, _: Asked) -> Number:
     """Share p of values that are not 0 (true). Between 0 and 1; undefined of nothing. The
     variance of one observation is p(1 - p)."""
-    share = (len(values) - values.count(0.0)) / len(values)
+    share = whole.nonzero / whole.count
     return Number(share, share, share * (1.0 - share))
 
 
-def _min(values: list[float], _: Aggregation) -> Number:
+def _min(whole: Part, _: Asked) -> Number:
     """Smallest value. In the field's unit; undefined of nothing."""
-    return Number(min(values))
+    return Number(whole.low)
 
 
-def _max(values: list[float], _: Aggregation) -> Number:
+def _max(whole: Part, _: Asked) -> Number:
     """Largest value. In the field's unit; undefined of nothing."""
-    return Number(max(values))
+    return Number(whole.high)
 
 
-def _last(values: list[float], _: Aggregation) -> Number:
+def _last(whole: Part, _: Asked) -> Number:
     """Value of the newest event time. In the field's unit; undefined of nothing."""
-    return Number(values[-1])
+    return Number(whole.last)
 
 
-def _quantile(values: list[float], aggregation: Aggregation) -> Number:
-    """Linear between the two values around place (n - 1) q of the sorted ones (type 7 of
-    Hyndman and Fan, 1996). In the field's unit; undefined of nothing. Mean and variance are
+def _quantile(whole: Part, asked: Asked) -> Number:
+    """See `quantile.quantile`. In the field's unit; undefined of nothing. Mean and variance are
     those of the field."""
-    assert aggregation.argument is not None
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * aggregation.argument
-    below = int(place)
-    low = ordered[below]
-    high = ordered[min(below + 1, len(ordered) - 1)]
-    return Number(low + (high - low) * (place - below), *_moments(values))
+    assert asked.aggregation.argument is not None
+    return Number(quantile.quantile(whole, asked.aggregation.argument), *_moments(whole))
 
 
-def _consecutive_losses(values: list[float], _: Aggregation) -> Number:
+def _consecutive_losses(whole: Part, _: Asked) -> Number:
     """How many of the newest values in a row are below 0; a value of 0 ends the row. In 1;
     undefined of nothing."""
-    row = 0
-    for value in reversed(values):
-        if value >= 0:
-            break
-        row += 1
-    return Number(float(row))
+    return Number(float(whole.losses))
 
 
-def _drawdown(
-    column: Column,
-    aggregation: Aggregation,
-    lo: int,
-    hi: int,
-    capital: float | None,
-    carried: Running | None,
-) -> Number:
-    """Fall of equity E = capital + running sum from its peak, the start counted as a value:
-    1 - E / peak with a capital (a fraction), peak - E without (in the field's unit). `drawdown`
-    is where E stands now, `max_drawdown` the deepest. The capital must be above 0."""
-    remembered = ("running", capital, None if carried is None else id(carried))
-    known = column.memo.get(remembered)
-    # A slice that only grew at its end goes on where it was: the same sums in the same order.
-    start = (lo, carried is None, column.breaks)
-    if known is not None and known[0] == start and known[1] <= hi:
-        begin, running = known[1], known[2]
-    else:
-        begin, running = lo, copy(carried) if carried is not None else Running(capital)
-    running.feed(column.values[begin:hi])
-    column.memo[remembered] = (start, hi, running)
-    return Number(running.deepest if aggregation.name == "max_drawdown" else running.fall)
+def _drawdown(whole: Part, asked: Asked) -> Number:
+    """How far equity E = capital + running sum stands below its peak P, the start counted as a
+    value: 1 - E / P with a capital (a fraction), P - E without (in the field's unit). The capital
+    must be above 0."""
+    course = whole.course
+    return Number(_fall(course.high, course.end, asked.capital))
 
 
-def _with_dropped(values: list[float], aggregation: Aggregation, carried: Running) -> Number:
-    """The same of all values, of which some were dropped."""
-    match aggregation.name:
-        case "count":
-            return Number(float(carried.count + len(values)))
-        case "sum":
-            return Number(carried.total + _total(values))
-        case "min":
-            return Number(min((carried.low, *values)))
-        case _:
-            return Number(max((carried.high, *values)))
+def _max_drawdown(whole: Part, asked: Asked) -> Number:
+    """The deepest that equity ever stood below its peak; see `_drawdown`."""
+    falls = whole.course.falls
+    return Number(max((_fall(peak, after, asked.capital) for peak, after in falls), default=0.0))
 
 
-def _moments(values: list[float]) -> tuple[float, float | None]:
-    """Mean and sample variance, n - 1; no variance of a single value. `dist` sums the squares
-    in C, with one rounding."""
-    count = len(values)
-    mean = _total(values) / count
-    if count < 2 or not isfinite(mean):
+def _fall(peak: float, after: float, capital: float | None) -> float:
+    return peak - after if capital is None else (peak - after) / (capital + peak)
+
+
+def _moments(whole: Part) -> tuple[float, float | None]:
+    """Mean and sample variance, n - 1; no variance of a single value."""
+    mean = total(whole.sums) / whole.count
+    if whole.count < 2 or not isfinite(mean):
         return mean, None
-    variance = dist(values, (mean,) * count) ** 2 / (count - 1)
+    variance = whole.spread / (whole.count - 1)
     return mean, variance if isfinite(variance) else None
 
 
-def _total(values: list[float]) -> float:
-    try:
-        return fsum(values)
-    except OverflowError:
-        return float("inf")
-
-
-WHOLE = DRAWDOWNS | {"count", "sum", "min", "max"}
-"""Aggregations that are wrong when a part of the window is missing; the others are of a sample."""
 _UNITLESS = frozenset({"count", "ratio", "consecutive_losses"})
-_SLICES: Mapping[str, Slice] = {
+_AGGREGATIONS: Mapping[str, Of] = {
     "count": _count,
     "sum": _sum,
     "mean": _mean,
@@ -305,4 +294,6 @@ _SLICES: Mapping[str, Slice] = {
     "last": _last,
     "quantile": _quantile,
     "consecutive_losses": _consecutive_losses,
+    "drawdown": _drawdown,
+    "max_drawdown": _max_drawdown,
 }

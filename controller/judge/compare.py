@@ -6,8 +6,9 @@ from datetime import datetime
 from math import isfinite
 
 from controller.core.measurement import Contrast, Measurement, Side
+from controller.judge.column import moment
 from controller.judge.growing import FOREVER, LEAST, Dependence, GrowingSet, of_likes
-from controller.judge.window import Observation, Windows, moment
+from controller.judge.window import Observation, Windows
 
 SETS = 100
 """Growing sets of one source; the one begun first makes room."""

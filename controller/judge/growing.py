@@ -12,8 +12,9 @@ from typing import Literal
 
 from controller.core.measurement import Contrast, Pairs, Side
 from controller.judge.aggregate import parse
+from controller.judge.column import EPOCH, MICROSECOND, micros, moment
 from controller.judge.longrun import Form, Row, bars_of_pairs, error_of_bars, error_of_means
-from controller.judge.window import EPOCH, MICROSECOND, Observation, Window, micros, moment
+from controller.judge.window import Observation, Window
 
 Dependence = timedelta | Literal["hac", "independent"]
 """How observations of one version depend on each other: measured, not at all, or within bars of
@@ -80,7 +81,7 @@ class GrowingSet:
             column = window.numbers.get(self.field) if window is not None else None
             if window is None or column is None:
                 continue
-            self.partial |= window.missing_since(self.since)
+            self.partial |= window.lacks_since(self.since)
             lo, hi = column.between(self.since, FOREVER)
             for index in range(lo, hi):
                 at = micros(moment(column.places[index]))

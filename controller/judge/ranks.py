@@ -18,7 +18,8 @@ from statistics import NormalDist
 
 from controller.core.measurement import Measurement
 from controller.judge.aggregate import parse
-from controller.judge.window import Column, Window, moment
+from controller.judge.column import moment
+from controller.judge.window import Window
 
 NEWEST = 200
 """Observations of each side that are judged: the newest."""
@@ -60,16 +61,18 @@ def shift(
     since: datetime,
     now: datetime,
     factor: float = 1.0,
+    newest: int | None = None,
 ) -> Measurement:
     """Shift of the candidate's newest values of (since, now] against the baseline's, in the base
-    unit. `samples` is the smaller side's. Raises AggregationError."""
+    unit; of at most `newest` so many. `samples` is the smaller side's. Raises AggregationError."""
     name = parse(expression).field or ""
     columns = [w.numbers.get(name) if w is not None else None for w in (candidate, baseline)]
     first, second = columns
     if first is None or second is None:
         side = "candidate" if first is None else "baseline"
         return Measurement(status="no_data", detail=f"{side}: no value of {name} yet")
-    slices = [_newest(column, since, now) for column in (first, second)]
+    most = NEWEST if newest is None else min(newest, NEWEST)
+    slices = [column.between(since, now, most) for column in (first, second)]
     samples = min(hi - lo for lo, hi in slices)
     if not samples:
         return Measurement(status="no_data", detail="a side has nothing in the window")
@@ -92,11 +95,6 @@ def shift(
     )
     first.memo[asked] = (state, measured)
     return measured
-
-
-def _newest(column: Column, since: datetime, now: datetime) -> tuple[int, int]:
-    lo, hi = column.between(since, now)
-    return max(lo, hi - NEWEST), hi
 
 
 class _Ranks:

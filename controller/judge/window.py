@@ -1,39 +1,36 @@
 """Observations of the versions of one rollout, in the order of their event times.
 
 An observation may come in late, out of order, twice, or in parts: what came under one id is one
-observation, credited to the version and the time of the part that came first (rule 10). Every
-field is a column of its own, sorted by time, so that a look takes two bisections and no search.
+observation, credited to the version and the time of the part that came first (rule 10). The newest
+observations are held as they are, each field as a column sorted by time; what is older is folded
+into sums of slices of time. Both depend on what came in and in which order, and on nothing else:
+not on when anybody looked, nor on how the observations were batched.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from math import isfinite
 from typing import Any
 
-from controller.judge.running import Running
+from msgspec import Struct
+
+from controller.judge.column import MICROSECOND, ORDER_BITS, Column, micros, moment, place_after
+from controller.judge.folded import OBSERVATIONS, Folded, Key
 
 Value = float | int | bool | str | None
-Origin = tuple[float | None, datetime]
-"""Capital and start of a window."""
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 LIMIT = 100_000
-"""Observations kept of one version."""
+"""Observations of one version held as they are, and ids by which their later parts are known."""
 _SHED = 100
-"""A full window sheds one part in so many at once: dropping them one by one would be slow."""
-ORIGINS = 16
-"""Starts of windows for which a column carries along what it drops."""
+"""A full window folds one part in so many at once: one by one would be slow."""
 FIELDS = 1_000
 """Fields kept of one version; those that come later are left out, and counted."""
-_ORDER_BITS = 40
-_LAST = (1 << _ORDER_BITS) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True, gc=False):
     """What was seen of one version at one moment (aware). `key` is shared by observations of
     both versions that answer the same question: those pair up."""
 
@@ -44,169 +41,158 @@ class Observation:
     key: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Record:
-    """An observation as kept. `place` orders by time, then by arrival."""
+class Record(Struct, eq=False, gc=False):
+    """What is known under an id. `place` orders by time, then by arrival."""
 
     window: "Window"
     place: int
     fields: dict[str, Value]
-    id: str | None
     key: str | None
 
 
-class Column:
-    """Values of one field, sorted by place. (`lo`, `hi`, `breaks`) name a slice for good: values
-    appended later leave it as it is, and whatever else changes counts as a break."""
-
-    __slots__ = ("_asked", "breaks", "carried", "keys", "memo", "places", "values")
-
-    def __init__(self) -> None:
-        self.places: list[int] = []
-        self.values: list[float] = []
-        self.keys: list[str | None] = []
-        self.breaks = 0
-        self.memo: dict[Any, Any] = {}
-        """What was computed of a slice, by what was asked: the judge's own."""
-        self.carried: dict[Origin, Running] = {}
-        """What was dropped, by the start of the windows that still need it."""
-        self._asked: dict[Origin, datetime] = {}
-
-    def needs_all(self, origin: Origin, now: datetime) -> None:
-        """A number is asked for that needs every value since a start, and all are there. From the
-        second look on (a window that moves has no second one) what is dropped is carried along."""
-        if origin in self.carried:
-            return
-        if self._asked.get(origin, now) != now:
-            self.carried[origin] = Running(origin[0])
-            while len(self.carried) > ORIGINS:
-                del self.carried[next(iter(self.carried))]
-        elif len(self._asked) >= ORIGINS:
-            self._asked.clear()
-        self._asked.setdefault(origin, now)
-
-    def between(self, since: datetime, now: datetime) -> tuple[int, int]:
-        """Slice of what was seen in (since, now]."""
-        places = self.places
-        lo = bisect_right(places, _until(since))
-        return lo, bisect_right(places, _until(now), lo)
-
-    def insert(self, place: int, value: float, key: str | None) -> None:
-        """Put a value in its place."""
-        if not self.places or place > self.places[-1]:
-            self.places.append(place)
-            self.values.append(value)
-            self.keys.append(key)
-            return
-        index = bisect_right(self.places, place)
-        self.places.insert(index, place)
-        self.values.insert(index, value)
-        self.keys.insert(index, key)
-        self.breaks += 1
-
-    def shed(self, place: int) -> None:
-        """Drop everything up to `place`."""
-        count = bisect_right(self.places, place)
-        if count:
-            for (_, since), running in self.carried.items():
-                lo = bisect_right(self.places, _until(since), 0, count)
-                if lo < count:
-                    running.keep(self.values[lo:count], self.places[count - 1])
-            del self.places[:count], self.values[:count], self.keys[:count]
-            self.breaks += 1
-            self.memo.clear()
-
-
 class Window:
-    """The newest observations of one version, at most `limit`."""
+    """The observations of one version: the newest, at most `limit`, as they are."""
 
-    def __init__(self, version: str, limit: int = LIMIT) -> None:
-        """Raises ValueError when `limit` is below 1."""
+    def __init__(self, version: str, limit: int = LIMIT, reach: timedelta | None = None) -> None:
+        """`reach`: no look goes further back, so what is older need not be held. Raises ValueError
+        when `limit` is below 1."""
         if limit < 1:
             raise ValueError(f"a window holds at least one observation, not {limit}")
         self.version = version
         self.limit = limit
-        self.records: list[Record] = []
         self.all = Column()
         """Every observation, with the value 1."""
         self.numbers: dict[str, Column] = {}
         self.texts: dict[str, Column] = {}
         """Fields that hold text: they can be counted."""
+        self.folded = Folded()
+        self.ids: deque[str] = deque()
+        """In the order in which they came."""
         self.ignored: dict[str, int] = {}
         """By field: values that were null, NaN or infinite."""
         self.crowded = 0
         """Values left out because there were too many fields."""
-        self.dropped = 0
-        self.dropped_until: datetime | None = None
-        """Event time of the newest observation dropped."""
+        self._reach = None if reach is None else reach // MICROSECOND
+        self._few = max(1, limit // _SHED)
+        self._fold_at = limit if reach is None else min(limit, self._few)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.all.places)
 
-    def missing_since(self, since: datetime) -> bool:
-        """Whether observations after `since` have been dropped."""
-        return self.dropped_until is not None and since < self.dropped_until
-
-    def take(self, record: Record) -> list[Record]:
-        """Put a record in its place; those that had to make room."""
-        records = self.records
-        if not records or record.place > records[-1].place:
-            records.append(record)
+    def add(self, place: int, fields: Mapping[str, Value], key: str | None) -> None:
+        """Take in an observation that was not there before."""
+        places = self.all.places
+        late = bool(places) and place < places[-1]
+        if late and place <= self.folded.until:
+            self._add_to_folded(place, fields)
+            return
+        if late:
+            self.all.insert(place, 1.0, key)
         else:
-            records.insert(bisect_right(records, record.place, key=_place), record)
-        self.all.insert(record.place, 1.0, record.key)
-        fields, record.fields = record.fields, {}
-        self.complete(record, fields)
-        return self._shed() if len(records) > self.limit else []
-
-    def complete(self, record: Record, fields: Mapping[str, Value]) -> list[str]:
-        """Merge fields into a record. What is known stays: names of those that say otherwise."""
-        contradicted = []
+            self.all.append(place, 1.0, key)
         for name, value in fields.items():
-            known = record.fields.get(name)
-            if known is not None:
-                if known != value and value is not None:
-                    contradicted.append(name)
-                continue
-            number = _number(value)
-            if number is None:
-                if name not in record.fields:
-                    record.fields[name] = None
-                    if name in self.ignored or len(self.ignored) < FIELDS:
-                        self.ignored[name] = self.ignored.get(name, 0) + 1
-                continue
-            record.fields[name] = value
-            columns = self.texts if isinstance(value, str) else self.numbers
-            column = columns.get(name)
+            column, number = self._column(name, value)
             if column is None:
-                if len(self.numbers) + len(self.texts) >= FIELDS:
-                    self.crowded += 1
-                    continue
-                column = columns[name] = Column()
-            column.insert(record.place, number, record.key)
-        return contradicted
+                continue
+            if late:
+                column.insert(place, number, key)
+            else:
+                # The newest of all is the newest of each column.
+                column.append(place, number, key)
+        if len(places) > self._fold_at:
+            self._fold()
 
-    def _shed(self) -> list[Record]:
-        count = len(self.records) - self.limit + self.limit // _SHED
-        gone = self.records[:count]
-        del self.records[:count]
-        last = gone[-1].place
-        for column in (self.all, *self.numbers.values(), *self.texts.values()):
-            column.shed(last)
-        self.dropped += count
-        until = moment(last)
-        if self.dropped_until is None or until > self.dropped_until:
-            self.dropped_until = until
-        return gone
+    def lacks_since(self, since: datetime) -> bool:
+        """Whether observations after `since` are no longer held one by one."""
+        return self.folded.until > place_after(since)
+
+    def complete(self, place: int, name: str, value: Value, key: str | None) -> None:
+        """Put in a field of an observation that is there already."""
+        column, number = self._column(name, value)
+        if column is None:
+            return
+        if place <= self.folded.until:
+            key_of = (name,) if isinstance(value, str) else name
+            self.folded.add(place, {key_of: number}, self.all.places[-1], len(self))
+        else:
+            column.insert(place, number, key)
+
+    def _column(self, name: str, value: Value) -> tuple[Column | None, float]:
+        """Where a value goes, and as which number: a text counts as 1. What is no number, or a
+        field too many, is left out and counted."""
+        columns = self.numbers
+        kind = type(value)
+        if kind is float and isfinite(value):  # type: ignore[arg-type]
+            number: float = value  # type: ignore[assignment]
+        elif kind is str:
+            columns, number = self.texts, 1.0
+        else:
+            found = _number(value)
+            if found is None:
+                if name in self.ignored or len(self.ignored) < FIELDS:
+                    self.ignored[name] = self.ignored.get(name, 0) + 1
+                return None, 0.0
+            number = found
+        column = columns.get(name)
+        if column is None:
+            if len(self.numbers) + len(self.texts) >= FIELDS:
+                self.crowded += 1
+                return None, 0.0
+            column = columns[name] = Column()
+        return column, number
+
+    # What is no longer held ----------------------------------------------------------------
+
+    def _add_to_folded(self, place: int, fields: Mapping[str, Value]) -> None:
+        values: dict[Key, float] = {OBSERVATIONS: 1.0}
+        for name, value in fields.items():
+            column, number = self._column(name, value)
+            if column is not None:
+                values[(name,) if isinstance(value, str) else name] = number
+        self.folded.add(place, values, self.all.places[-1], len(self))
+        self._join()
+
+    def _fold(self) -> None:
+        """Fold the oldest of too many, and what no look reaches; never a few at a time."""
+        places, few = self.all.places, self._few
+        count = len(places) - self.limit + few - 1 if len(places) > self.limit else 0
+        if self._reach is not None:
+            seen = (places[-1] >> ORDER_BITS) - self._reach
+            count = max(count, bisect_right(places, seen << ORDER_BITS))
+        while count >= few:
+            self._fold_oldest(few)
+            count -= few
+        if self._reach is not None:
+            self._fold_at = min(self.limit, len(places) + few)
+        self._join()
+
+    def _fold_oldest(self, count: int) -> None:
+        """In two slices where a long time lies between, so that the start of a session or of a
+        stage is the start of a slice."""
+        places = self.all.places
+        columns: dict[Key, Column] = {(name,): column for name, column in self.texts.items()}
+        columns.update(self.numbers)
+        columns[OBSERVATIONS] = self.all
+        for last in (*_before_gap(places[:count]), places[count - 1]):
+            first = places[0]
+            gone = {key: column.shed(last) for key, column in columns.items()}
+            self.folded.fold(first, last, {k: v for k, v in gone.items() if v is not None})
+
+    def _join(self) -> None:
+        places = self.all.places
+        self.folded.join(places[-1], len(places), self._reach)
 
 
 class Windows:
     """The windows of every version that one source told of, and the ids that bind parts."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
-        """`limit` is per version."""
+    def __init__(self, limit: int = LIMIT, reach: timedelta | None = None) -> None:
+        """`limit` and `reach` as of `Window`, for each version."""
         self.limit = limit
+        self.reach = reach
         self.by_version: dict[str, Window] = {}
+        self.forgotten = 0
+        """Ids let go of: later parts under them are not known any more."""
         self._by_id: dict[str, Record] = {}
         self._arrivals = 0
 
@@ -218,58 +204,70 @@ class Windows:
         return self.by_version.get(version)
 
     def first(self, id: str) -> Observation | None:
-        """What is held under an id: version, time and key of the part that came first."""
+        """What is known under an id: version, time and key of the part that came first."""
         record = self._by_id.get(id)
         if record is None:
             return None
-        at = moment(record.place)
-        return Observation(record.window.version, at, record.fields, record.id, record.key)
+        return Observation(
+            record.window.version, moment(record.place), record.fields, id, record.key
+        )
 
     def add(self, observation: Observation) -> list[str]:
         """Take in an observation, or another part of one. The same again changes nothing.
         Returns the fields that contradict what is known already: the first value stays."""
-        known = self._by_id.get(observation.id) if observation.id is not None else None
-        if known is not None:
-            return known.window.complete(known, observation.fields)
+        id = observation.id
+        if id is not None:
+            known = self._by_id.get(id)
+            if known is not None:
+                return _complete(known, observation.fields)
         window = self.by_version.get(observation.version)
         if window is None:
-            window = self.by_version[observation.version] = Window(observation.version, self.limit)
+            window = self.by_version[observation.version] = Window(
+                observation.version, self.limit, self.reach
+            )
         self._arrivals += 1
-        place = (micros(observation.at) << _ORDER_BITS) | self._arrivals
-        record = Record(window, place, dict(observation.fields), observation.id, observation.key)
-        if observation.id is not None:
-            self._by_id[observation.id] = record
-        for gone in window.take(record):
-            if gone.id is not None:
-                del self._by_id[gone.id]
+        place = (micros(observation.at) << ORDER_BITS) | self._arrivals
+        window.add(place, observation.fields, observation.key)
+        if id is not None:
+            self._by_id[id] = Record(window, place, dict(observation.fields), observation.key)
+            window.ids.append(id)
+            if len(window.ids) > self.limit:
+                self.forgotten += 1
+                del self._by_id[window.ids.popleft()]
         return []
 
 
-def micros(at: datetime) -> int:
-    """Microseconds since 1970 UTC."""
-    return (at - EPOCH) // MICROSECOND
+def _complete(record: Record, fields: Mapping[str, Value]) -> list[str]:
+    """Merge fields into a record. What is known stays: names of those that say otherwise."""
+    contradicted = []
+    for name, value in fields.items():
+        known = record.fields.get(name)
+        if _is_value(known):
+            if known != value and value is not None:
+                contradicted.append(name)
+        elif name not in record.fields or _is_value(value):
+            record.fields[name] = value
+            record.window.complete(record.place, name, value, record.key)
+    return contradicted
 
 
-def moment(place: int) -> datetime:
-    """Event time of a place."""
-    return EPOCH + timedelta(microseconds=place >> _ORDER_BITS)
+def _before_gap(places: list[int]) -> list[int]:
+    """The last place before a time in which nothing was seen, if that was more than half of the
+    time of all these places."""
+    half = (places[-1] - places[0]) / 2
+    return [a for a, b in pairwise(places) if b - a > half]
 
 
-def _until(at: datetime) -> int:
-    """The last place that an observation of `at` can have."""
-    return (micros(at) << _ORDER_BITS) | _LAST
+def _is_value(value: Value) -> bool:
+    return isinstance(value, str) or _number(value) is not None
 
 
-def _number(value: Value) -> float | None:
-    """What a column holds of a value: a text counts as 1; None is no value."""
-    if value is None or isinstance(value, str):
-        return None if value is None else 1.0
+def _number(value: Any) -> float | None:
+    """A finite number of it, if there is one."""
+    if value is None:
+        return None
     try:
         number = float(value)
     except OverflowError:
         return None
     return number if isfinite(number) else None
-
-
-def _place(record: Record) -> int:
-    return record.place

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from controller.policy.checks.context import unmeasured
 from controller.policy.condition import parse_condition
@@ -18,6 +18,7 @@ from controller.policy.expression import Compare, Number, Reference
 from controller.policy.models import (
     Approval,
     Check,
+    Metric,
     Policy,
     Rollback,
     Routing,
@@ -68,7 +69,7 @@ def classify(old: Policy, new: Policy) -> Edit:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     names = names_of(new)
     handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
-               "sources", "routing", "false_alarm", "traffic"}  # fmt: skip
+               "sources", "metrics", "routing", "false_alarm", "traffic"}  # fmt: skip
     for name in ("description", "owner", "traffic"):
         yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
     yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
@@ -79,11 +80,18 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _rollback(old.rollback, new.rollback)
     yield from _named("publish", old.publish, new.publish)
     yield from _named("sources", old.sources, new.sources)
+    yield from _plain("metrics", old.metrics, new.metrics,
+                      safe=_as_decided(old.metrics) == _as_decided(new.metrics))  # fmt: skip
     yield from _routing(old.routing, new.routing)
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)
             yield from _plain(field.encode_name, before, after, safe=False)
+
+
+def _as_decided(metrics: Mapping[str, Metric]) -> Mapping[str, Metric]:
+    """Metrics without what nothing is decided by."""
+    return {n: replace(metric, sd=None, description="") for n, metric in metrics.items()}
 
 
 def _plain(path: str, old: object, new: object, *, safe: bool) -> Iterator[Change]:

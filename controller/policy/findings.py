@@ -48,6 +48,7 @@ CODES: Mapping[str, str] = {
     "P321": "a metric that does not fit its source",
     "P322": "an aggregation that cannot be read",
     "P323": "a unit or capital that does not fit its metric",
+    "P326": "more samples than the window looks at",
     # Rules that say nothing
     "P331": "a rule that can never fail",
     "P332": "a rule that can never pass",
@@ -68,6 +69,10 @@ CODES: Mapping[str, str] = {
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
     "P349": "a window shorter than the tick",
+    # What the traffic can decide
+    "P351": "a comparison that the traffic cannot decide in time",
+    "P352": "a rate for each day of a calendar that is not open all day",
+    "P353": "a Sharpe ratio that would take years",
     # Databases
     "P358": "a database that cannot be asked as it is written",
     # Counting
@@ -112,8 +117,14 @@ class Finding:
         """What the code stands for."""
         return CODES[self.code]
 
+    @property
+    def head(self) -> str:
+        """Code and message; one that stops nothing says so."""
+        warning = "warning: " if self.severity == "warning" else ""
+        return f"{self.code} {warning}{self.message}"
+
     def __str__(self) -> str:
-        lines = [f"{self.path}:{self.line}:{self.column}: {self.code} {self.message}"]
+        lines = [f"{self.path}:{self.line}:{self.column}: {self.head}"]
         lines += [f"    {line}" for line in self.excerpt.splitlines()]
         if self.hint:
             lines.append(f"  hint: {self.hint}")

@@ -8,6 +8,7 @@ A field's description is what an editor shows and what `docs/language.md` says: 
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -24,11 +25,29 @@ TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
 WINDOWS = ("session", "stage", "rollout")
 DEPENDENCES = ("hac", "independent")
+OPEN_PATTERN = DURATION_PATTERN.replace("$", " open$")
+NEWEST_PATTERN = r"^last [1-9]\d*(_\d+)*$"
+MOST_NEWEST = 100_000
+"""More observations than this are not held one by one."""
 LONGEST = timedelta(days=3660)
 """Ten years: a longer duration is a mistake."""
 LONGEST_TEXT = 40
 """Characters of a number or a duration, as written."""
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTime:
+    """A window of so much open time of the calendar, back from now."""
+
+    length: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """A window of the newest so many observations that carry the field."""
+
+    count: int
 
 
 def parse_duration(value: object) -> timedelta:
@@ -64,14 +83,24 @@ def parse_rate(value: object) -> float:
 
 
 def parse_window(value: object) -> Any:
-    """A duration, or `session`, `stage`, `rollout`. Raises ValueError with the remedy."""
+    """`30m`, `30m open`, `last 100`, or `session`, `stage`, `rollout`. Raises ValueError with the
+    remedy."""
     if value in WINDOWS:
         return value
+    text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
+    if re.match(NEWEST_PATTERN, text):
+        count = int(text.removeprefix("last "))
+        if count <= MOST_NEWEST:
+            return Newest(count)
+        raise ValueError(f"{value!r} is too many; write last {MOST_NEWEST} or fewer, or a duration")
     try:
+        if text.endswith(" open"):
+            return OpenTime(parse_duration(text.removesuffix(" open")))
         return parse_duration(value)
     except ValueError:
         raise ValueError(
-            f"{value!r} is not a window; write a duration (30m) or session, stage, rollout"
+            f"{value!r} is not a window; write a duration (30m, or 30m open for open time), "
+            "last 100, or session, stage, rollout"
         ) from None
 
 
@@ -85,6 +114,13 @@ def parse_dependence(value: object) -> Any:
         raise ValueError(
             f"{value!r} is no dependence; write hac, independent, or the length of a bar (5m)"
         ) from None
+
+
+def window_length(window: "Window") -> timedelta | None:
+    """How long a window is, in time of the clock or in open time; None if it has no length."""
+    if isinstance(window, OpenTime):
+        return window.length
+    return window if isinstance(window, timedelta) else None
 
 
 def parse_time(value: object) -> datetime:
@@ -138,10 +174,17 @@ Moment = Annotated[
     ),
 ]
 Window = Annotated[
-    timedelta | Literal["session", "stage", "rollout"],
+    timedelta | OpenTime | Newest | Literal["session", "stage", "rollout"],
     Meta(
-        extra={"read": parse_window, "kind": "a duration, or session, stage, rollout"},
-        extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "30m"), {"enum": list(WINDOWS)}]},
+        extra={"read": parse_window, "kind": "[a window](#values)"},
+        extra_json_schema={
+            "anyOf": [
+                _text(DURATION_PATTERN, "30m"),
+                _text(OPEN_PATTERN, "30m open"),
+                _text(NEWEST_PATTERN, "last 100"),
+                {"enum": list(WINDOWS)},
+            ]
+        },
     ),
 ]
 Dependence = Annotated[
@@ -179,6 +222,7 @@ Label = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
 UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
 Capital = Annotated[float, Meta(gt=0)]
+Deviation = Annotated[float, Meta(gt=0)]
 AttributeName = Annotated[
     str,
     Meta(
@@ -466,13 +510,16 @@ class Metric(Model, frozen=True, kw_only=True):
     ] = None
     window: Annotated[
         Window,
-        Meta(description="Observations of this long count, or since the session, stage or rollout"),
+        Meta(
+            description="Which observations count: of this long, of this much open time, the "
+            "newest so many, or since the session, stage or rollout began",
+        ),
     ] = timedelta(minutes=30)
     max_age: Annotated[
         Duration | None,
         Meta(
-            description="With nothing newer than this the metric says nothing. By default its "
-            "window, and 1h where that is the session, stage or rollout",
+            description="With nothing newer than this the metric says nothing. By default the "
+            "length of its window, and 1h where that has none",
         ),
     ] = None
     min_samples: Annotated[
@@ -503,6 +550,14 @@ class Metric(Model, frozen=True, kw_only=True):
     capital: Annotated[
         Capital | None,
         Meta(description="Makes a drawdown a fraction of this much capital"),
+    ] = None
+    sd: Annotated[
+        Deviation | None,
+        Meta(
+            description="Standard deviation of one observation, in the metric's unit, as far as "
+            "you know. Nothing is decided by it: `rollout validate` and `rollout plan` reckon with "
+            "it what a comparison can show in time"
+        ),
     ] = None
     dry_run: Annotated[
         bool,
@@ -873,8 +928,9 @@ class Policy(Model, frozen=True, kw_only=True):
     traffic: Annotated[
         Rate | None,
         Meta(
-            description="Observations of both versions together. With it, sample sizes that "
-            "cannot be reached in time are errors"
+            description="Observations of both versions together, in open time of the calendar; "
+            "mirrored work counts once. With it, what cannot be reached or decided in time is an "
+            "error, and `rollout plan` says what each stage can show"
         ),
     ] = None
     sources: Annotated[

@@ -77,7 +77,7 @@ sources:
 
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
-  slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m}
+  slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m, sd: 4}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
   slippage:
@@ -190,8 +190,11 @@ _VALUES = f"""## Values
 | what | is written |
 |---|---|
 | a duration | `250ms`, `15s`, `1h30m`, `5d`: in ms, s, m, h, d, w; at most ten years |
+| a window | `30m`: the last 30 minutes; `30m open`: the last 30 minutes of the calendar's open \
+time, so that at 09:40 it reaches back into the session before; `last 100`: the newest 100 \
+observations of a push source that carry the field; `session`, `stage`, `rollout`: since it began |
 | a share | `5%`, `0.5%`: 0% to 100%, to a thousandth of a per cent |
-| a rate | `2000/h`, `5 per s`: for each s, m, h or d |
+| a rate | `2000/h`, `5 per s`: for each s, m, h or d of open time |
 | a time | `2026-03-18T17:30Z`: date, time and zone |
 | a name | `ramp-25`: a small letter, then small letters, digits, `_` and `-`; at most 64 |
 | a number | `100`, `0.05`, `1_000_000` |

@@ -3,7 +3,12 @@
 from datetime import timedelta
 from typing import Literal, assert_never
 
-from controller.policy.aggregation import DEFAULT_SAMPLES, STATISTICAL, parse_aggregation
+from controller.policy.aggregation import (
+    DEFAULT_SAMPLES,
+    STATISTICAL,
+    AggregationError,
+    parse_aggregation,
+)
 from controller.policy.models import (
     HttpSource,
     Metric,
@@ -59,3 +64,13 @@ def step_of(step: timedelta | None, window: timedelta) -> timedelta:
     if step is not None:
         return step
     return max(STEP, timedelta(seconds=-(-window // timedelta(seconds=_POINTS))))
+
+
+def needed_samples(metric: Metric, source: Source | None) -> int:
+    """Observations without which a metric says nothing; 0 if its aggregation cannot be read."""
+    if metric.min_samples is not None:
+        return metric.min_samples
+    try:
+        return default_min_samples(metric, source)
+    except AggregationError:
+        return 0

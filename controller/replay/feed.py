@@ -11,6 +11,7 @@ from controller.core.plan import Plan
 from controller.judge.growing import Dependence
 from controller.policy.aggregation import parse_aggregation
 from controller.replay.scenario import Flow, Scenario
+from controller.sources import longest_window
 from controller.sources.base import Request, Source, SourceError
 from controller.sources.push import PushSource
 from controller.store.base import ObservationBatch, Store
@@ -85,7 +86,13 @@ class Feed:
         flowing = {*self.flowing, *(flow.source for flow in self.scenario.flows)}
         versions = (self.plan.baseline.name, self.plan.candidate.name)
         self.push = {
-            name: PushSource(name, store, f"{self.plan.rollout}/{name}", versions=versions)
+            name: PushSource(
+                name,
+                store,
+                f"{self.plan.rollout}/{name}",
+                versions=versions,
+                reach=longest_window(self.plan, name),
+            )
             for name in sorted(flowing)
         }
 

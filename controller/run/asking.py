@@ -6,9 +6,11 @@ from math import isfinite
 
 from msgspec.structs import replace
 
+from controller.core.calendar import EPOCH, milliseconds
 from controller.core.measurement import Measurement
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
+from controller.policy.models import Newest, OpenTime
 from controller.sources.base import Request, Source
 
 
@@ -19,6 +21,7 @@ def request(
     return Request(
         subject, metric.name, version, metric.expression, since, now, metric.capital,
         metric.unit.factor, metric.column, metric.beside, metric.max_age,
+        metric.window.count if isinstance(metric.window, Newest) else None,
     )  # fmt: skip
 
 
@@ -28,6 +31,10 @@ def window_start(plan: Plan, state: State, metric: MetricPlan, now: datetime) ->
     window = metric.window
     if isinstance(window, timedelta):
         return now - window
+    if isinstance(window, OpenTime):
+        return plan.calendar.before_open_ms(now, milliseconds(window.length))
+    if isinstance(window, Newest):
+        return EPOCH
     if window == "session":
         return plan.calendar.session_start(now)
     if window == "stage":

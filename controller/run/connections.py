@@ -22,7 +22,7 @@ from controller.policy.models import PushSource as PushModel
 from controller.run.plans import Plans
 from controller.run.presence import Refusals
 from controller.run.unit import UnknownRollout, no_such
-from controller.sources import open_source
+from controller.sources import longest_window, open_source
 from controller.sources.base import Absent, ClosedError, Source, UnknownSource
 from controller.sources.directory import DirectorySource
 from controller.sources.push import PushSource, Received
@@ -163,6 +163,7 @@ class Opened:
                     base_dir=known.path.parent,
                     rollout=state.rollout,
                     versions=(known.plan.baseline.name, known.plan.candidate.name),
+                    reach=longest_window(known.plan, name),
                 )
             )
         for source in sources.values():

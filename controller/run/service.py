@@ -209,6 +209,10 @@ class Service:
         """Why nobody is guarded at the moment; empty while rounds are done."""
         return self._store_trouble or ("" if self._begun else "no round has been done yet")
 
+    def rollouts(self) -> list[str]:
+        """Names of all rollouts, in order. Raises StoreError."""
+        return sorted(row.state.rollout for row in self.store.rollouts())
+
     def share_file(self, rollout: str) -> Path:
         """Where the share of `rollout` is published, for `Client.in_process`. Raises
         UnknownRollout, LookupError when its policy publishes it in other forms only, StoreError,

@@ -1,9 +1,12 @@
 """Measurements in: one file each, one interface (`base.Source`)."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
 from typing import assert_never
 
+from controller.core.measurement import DIFFERENCE, ESTIMATE, SPLIT, reference
+from controller.core.plan import Plan
 from controller.policy.models import (
     HttpSource,
     OpenMetricsSource,
@@ -25,20 +28,22 @@ def open_source(
     base_dir: Path,
     rollout: str,
     versions: Collection[str] = (),
+    reach: timedelta | None = None,
 ) -> Source:
     """The source that a policy names. `base_dir` is where the policy lies; observations are
     stored under `ROLLOUT/NAME`, so that rollouts never share them, and only those of `versions`
-    are taken. Raises StoreError."""
+    are taken; `reach` is how far back its plan looks, see `longest_window`. Raises StoreError."""
     if not isinstance(model, PushModel):
         return open_asked(name, model, base_dir)
     stored = stored_name(rollout, name)
     if model.directory is None:
         from controller.sources.push import PushSource
 
-        return PushSource(name, store, stored, versions=versions)
+        return PushSource(name, store, stored, versions=versions, reach=reach)
     from controller.sources.directory import DirectorySource
 
-    return DirectorySource(name, store, base_dir / model.directory, stored, versions=versions)
+    directory = base_dir / model.directory
+    return DirectorySource(name, store, directory, stored, versions=versions, reach=reach)
 
 
 def open_asked(
@@ -75,3 +80,20 @@ def open_asked(
 def stored_name(rollout: str, source: str) -> str:
     """Name in the store of a rollout's source."""
     return f"{rollout}/{source}"
+
+
+def longest_window(plan: Plan, source: str) -> timedelta | None:
+    """How far back by the clock a plan looks at what a source holds one by one; None where that
+    cannot be told. What is compared since a stage began is begun anew after a restart, of what is
+    held then."""
+    if reference(SPLIT, source) in plan.references:
+        return None
+    longest = timedelta(0)
+    for metric in plan.metrics.values():
+        if metric.source != source:
+            continue
+        grows = {reference(DIFFERENCE, metric.name), reference(ESTIMATE, metric.name)}
+        if not isinstance(metric.window, timedelta) or grows & set(plan.references):
+            return None
+        longest = max(longest, metric.window)
+    return longest

@@ -32,6 +32,8 @@ class Request:
     """What the metric declares beside its query."""
     max_age: timedelta | None = None
     """Older than this is late."""
+    newest: int | None = None
+    """Of what is in the window, only the newest so many that carry the field."""
 
 
 class Source(Protocol):

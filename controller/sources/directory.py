@@ -7,7 +7,7 @@ idempotency key, for the case that such a note has been pruned.
 
 import logging
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -16,8 +16,7 @@ import msgspec
 
 from controller.judge.window import LIMIT
 from controller.sources.base import SourceError
-from controller.sources.observation import parse_line
-from controller.sources.push import Parse, PushSource
+from controller.sources.push import PushSource, found_in
 from controller.store.base import Store
 
 log = logging.getLogger(__name__)
@@ -52,12 +51,13 @@ class DirectorySource(PushSource):
         stored_name: str | None = None,
         *,
         limit: int = LIMIT,
+        reach: timedelta | None = None,
         versions: Collection[str] = (),
     ) -> None:
         """The directory need not be there yet. Raises StoreError."""
         self.directory = directory
         self._cursors: dict[str, Cursor] = {}
-        super().__init__(name, store, stored_name, limit=limit, versions=versions)
+        super().__init__(name, store, stored_name, limit=limit, reach=reach, versions=versions)
 
     def poll(self, now: datetime) -> int:
         """Take in whole lines that have come since; how many observations were accepted. A file
@@ -108,12 +108,11 @@ class DirectorySource(PushSource):
         """One batch. If some of its lines are known by their keys, by halves."""
         size = sum(len(line) + 1 for line in lines)
         after = _after(file, cursor, size, len(lines))
-        offset, found, keys = cursor.offset, [], []
-        for number, line in enumerate(lines, cursor.line + 1):
+        offset, keys = cursor.offset, []
+        for line in lines:
             keys.append(f"{cursor.note}:{offset}:{sha256(line).hexdigest()[:16]}")
             offset += len(line) + 1
-            if line.strip():
-                found.append((f"{cursor.note}:{number}", _reader(line, now)))
+        found = found_in(f"{cursor.note}:", lines, now, cursor.line + 1)
         received = self._take(found, now, keys, msgspec.json.encode(after))
         if received.repeated and len(lines) > 1:
             half = len(lines) // 2
@@ -146,7 +145,3 @@ def _head(file: BinaryIO, offset: int) -> str:
     """Of what has been read only: that part of a file does not change."""
     file.seek(0)
     return sha256(file.read(min(HEAD, offset))).hexdigest()[:32]
-
-
-def _reader(line: bytes, now: datetime) -> Parse:
-    return lambda: parse_line(line, now)

@@ -10,12 +10,12 @@ number, boolean, text, null.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
@@ -33,7 +33,7 @@ AHEAD = timedelta(minutes=1)
 """Clocks differ by less. What is ahead of ours by no more counts as seen now, so that it is
 decided on at once; a time further ahead is a mistake of its writer."""
 
-_RESERVED = frozenset({"version", "ts", "id", "key"})
+_JSON = msgspec.json.Decoder()
 _BIGGEST = 1 << 63
 
 
@@ -41,10 +41,9 @@ class ObservationError(ValueError):
     """Not an observation; the message says what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True, gc=False):
     """An observation, or a later part of one. `at` is UTC. `ahead`: it was stamped ahead of our
-    clock, by no more than `AHEAD`."""
+    clock, by no more than `AHEAD`. `line` is how it came, where that is how it can be stored."""
 
     version: str | None
     at: datetime
@@ -52,20 +51,31 @@ class Part:
     key: str | None
     fields: dict[str, Value]
     ahead: bool = False
+    line: bytes | None = None
+
+
+def parse_lines(lines: Sequence[bytes], now: datetime) -> list[Part | ObservationError]:
+    """A part of each line of JSON, or what is wrong with it."""
+    return [_or_error(parse_line, line, now) for line in lines]
+
+
+def parse_all(raws: Sequence[Any], now: datetime) -> list[Part | ObservationError]:
+    """A part of each mapping, or what is wrong with it."""
+    return [_or_error(parse, raw, now) for raw in raws]
 
 
 def parse_line(line: bytes, now: datetime) -> Part:
     """A part from one line of JSON. Raises ObservationError."""
     if len(line) > LINE:
         raise ObservationError(f"{len(line)} bytes long; at most {LINE} are taken")
-    return parse(decode(line), now)
+    return _part(decode(line), now, line)
 
 
 def decode(text: bytes) -> Any:
     """What a text of JSON says; NaN, infinity and integers of any length, which JSON does not
     have, are read as Python's own JSON reads them. Raises ObservationError."""
     try:
-        return msgspec.json.decode(text)
+        return _JSON.decode(text)
     except RecursionError:
         raise ObservationError("not JSON that can be read: nested too deep") from None
     except msgspec.DecodeError:
@@ -77,27 +87,61 @@ def decode(text: bytes) -> Any:
 
 
 def parse(raw: Any, now: datetime) -> Part:
-    """A part from what JSON gives; `ts` may be a datetime. Raises ObservationError."""
-    if not isinstance(raw, Mapping):
+    """A part from a mapping; `ts` may be a datetime. Raises ObservationError."""
+    return _part(dict(raw) if isinstance(raw, Mapping) else raw, now, None)
+
+
+def _or_error(
+    read: Callable[[Any, datetime], Part], raw: Any, now: datetime
+) -> Part | ObservationError:
+    try:
+        return read(raw, now)
+    except ObservationError as error:
+        return error
+
+
+def _part(raw: Any, now: datetime, line: bytes | None) -> Part:
+    """Of what JSON gives, which is used up."""
+    if not isinstance(raw, dict):
         raise ObservationError(f"an observation is an object, not {type(raw).__name__}")
-    if len(raw) > FIELDS + len(_RESERVED):
+    if len(raw) > FIELDS + 4:
         raise ObservationError(f"{len(raw)} fields; at most {FIELDS} are taken")
-    at = _moment(raw.get("ts"), now)
-    return Part(
-        version=_name(raw, "version"),
-        at=min(at, now),
-        id=_name(raw, "id"),
-        key=_name(raw, "key"),
-        fields={
-            _field(name): _value(name, value) for name, value in raw.items()
-            if name not in _RESERVED
-        },
-        ahead=at > now,
-    )  # fmt: skip
+    take = raw.pop
+    version, ts, id, key = (
+        take("version", None),
+        take("ts", None),
+        take("id", None),
+        take("key", None),
+    )
+    if version is not None:
+        _must_be_name("version", version)
+    if id is not None:
+        _must_be_name("id", id)
+    if key is not None:
+        _must_be_name("key", key)
+    for name, value in raw.items():
+        if type(name) is not str or not 0 < len(name) <= NAME:
+            raise ObservationError(f"the name of a field is a text of 1 to {NAME} characters")
+        kind = type(value)
+        if kind is float or kind is bool or value is None:
+            continue
+        if not (kind is int and -_BIGGEST <= value < _BIGGEST):
+            raw[name] = _value(name, value)
+    at = now if ts is None else _moment(ts, now)
+    return Part(version, min(at, now), id, key, raw, at > now, line)
 
 
-def encode(observation: Observation) -> bytes:
-    """One line, without the newline: the shape that is stored."""
+def stored_line(observation: Observation, part: Part, marks: bytes) -> bytes:
+    """One line, without the newline, that gives the observation again: as it came, where that says
+    it all and does not begin like a line of another kind (`marks`)."""
+    if (
+        part.line is not None
+        and part.at is observation.at
+        and part.version == observation.version
+        and part.key == observation.key
+        and not part.line.startswith(marks)
+    ):
+        return part.line
     line: dict[str, Any] = {"version": observation.version, "ts": observation.at.isoformat()}
     if observation.id is not None:
         line["id"] = observation.id
@@ -106,19 +150,9 @@ def encode(observation: Observation) -> bytes:
     return msgspec.json.encode({**line, **observation.fields})
 
 
-def _name(raw: Mapping[str, Any], name: str) -> str | None:
-    value = raw.get(name)
-    if value is None:
-        return None
+def _must_be_name(what: str, value: Any) -> None:
     if not isinstance(value, str) or not 0 < len(value) <= NAME:
-        raise ObservationError(f"{name} is a text of 1 to {NAME} characters")
-    return value
-
-
-def _field(name: Any) -> str:
-    if not isinstance(name, str) or not 0 < len(name) <= NAME:
-        raise ObservationError(f"the name of a field is a text of 1 to {NAME} characters")
-    return name
+        raise ObservationError(f"{what} is a text of 1 to {NAME} characters")
 
 
 def _value(name: str, value: Any) -> Value:
@@ -144,13 +178,12 @@ def _as_float(value: int) -> float | None:
 
 
 def _moment(value: Any, now: datetime) -> datetime:
-    if value is None:
-        return now
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else value
         if not isinstance(at, datetime) or at.tzinfo is None:
             raise ValueError
-        at = at.astimezone(UTC)
+        if at.tzinfo is not UTC:
+            at = at.astimezone(UTC)
     except (ValueError, OverflowError):
         shown = str(value)[:40]
         message = f"ts {shown!r} is not a time with its zone, like 2026-03-02T14:30:00Z"

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.real
 
 OURS = {
     "controller", "controller.client", "controller.client.client", "controller.client.feed",
-    "controller.client.known", "controller.client.record", "controller.core",
-    "controller.core.share", "controller.traffic", "controller.traffic.buckets",
+    "controller.client.known", "controller.client.record", "controller.client.stream",
+    "controller.core", "controller.core.share", "controller.traffic", "controller.traffic.buckets",
     "controller.traffic.published", "controller.traffic.route",
 }  # fmt: skip
 OTHERS = {"mmh3", "msgspec", "typing_extensions"}

@@ -9,9 +9,10 @@ import pytest
 
 from benchmarks import false_alarms as table
 from controller.core.bounds import bounds
+from controller.judge.column import EPOCH
 from controller.judge.growing import GrowingSet
 from controller.judge.ranks import mann_whitney
-from controller.judge.window import EPOCH, Observation
+from controller.judge.window import Observation
 
 T0 = EPOCH + timedelta(microseconds=1 << 50)
 APART = timedelta(microseconds=1 << 20)

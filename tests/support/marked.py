@@ -21,6 +21,8 @@ sources:
 metrics:
   accuracy: {source: signals, value: ratio(correct), window: 5m, min_samples: 100, better: higher}
   latency: {source: signals, value: mean(ms), unit: ms, window: 5m, better: lower}
+  slow: {source: signals, value: max(ms), unit: ms, window: 1h open}
+  recent: {source: signals, value: mean(score), window: last 50}
   pnl: {source: files, query: "select pnl as value from t where v = $version", unit: USD}
   drawdown: {source: signals, value: max_drawdown(pnl), window: rollout, capital: 1_000_000}
 stages:

@@ -1,7 +1,6 @@
 """The way forward: weights, holds and deadlines."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from controller.policy.checks.context import (
     WATCH,
@@ -12,7 +11,7 @@ from controller.policy.checks.context import (
 )
 from controller.policy.expression import references
 from controller.policy.findings import Finding
-from controller.policy.models import Stage
+from controller.policy.models import Stage, window_length
 
 GRID_PERCENT = 0.001
 """Shares are multiples of this."""
@@ -100,8 +99,9 @@ def holds_cover_windows(context: Context) -> Iterator[Finding]:
                 continue  # what is compared begins with the stage, whatever the window
             if subject == "baseline" and stage.against == "frozen_baseline":
                 continue
-            if isinstance(metric.window, timedelta) and stage.hold < metric.window:
-                window = duration_text(metric.window)
+            length = window_length(metric.window)
+            if length is not None and stage.hold < length:
+                window = duration_text(length)
                 message = (
                     f"{stage.name} holds for {duration_text(stage.hold)}, but its gate judges "
                     f"{window} of {name}: it would judge work from before the stage"

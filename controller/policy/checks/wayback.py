@@ -6,7 +6,7 @@ from datetime import timedelta
 from controller.policy.calendars import CALENDARS
 from controller.policy.checks.context import Context, action, unmeasured
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import LIVE_PUBLISHERS, PushSource, Unknown
+from controller.policy.models import LIVE_PUBLISHERS, PushSource, Unknown, window_length
 from controller.policy.places import Where
 
 
@@ -98,8 +98,9 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
         if isinstance(target, LIVE_PUBLISHERS):
             yield ("publish", name, "timeout"), target.timeout
     for name, metric in policy.metrics.items():
-        if isinstance(metric.window, timedelta):
-            yield ("metrics", name, "window"), metric.window
+        length = window_length(metric.window)
+        if length is not None:
+            yield ("metrics", name, "window"), length
         if metric.step is not None:
             yield ("metrics", name, "step"), metric.step
     for number, stage in enumerate(policy.stages):

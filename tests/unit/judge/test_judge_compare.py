@@ -205,7 +205,7 @@ def test_a_set_weighs_the_same_however_much_was_seen() -> None:
     desk.add(*rows((v, f"k{n}", n % 5) for n in range(KEYS + 50) for v in VERSIONS))
     found = desk.contrast()
     assert found.candidate is not None and found.candidate.samples == KEYS + 50
-    assert (found.detail, len(desk.windows.by_version["new"].records) <= 1000) == ("", True)
+    assert (found.detail, len(desk.windows.by_version["new"]) <= 1000) == ("", True)
 
 
 def test_a_set_that_could_not_begin_whole_says_so() -> None:

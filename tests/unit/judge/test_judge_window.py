@@ -73,24 +73,82 @@ def test_a_value_that_is_no_number_is_left_out_of_its_field_and_counted(nothing:
     assert values(windows, "x") == [4]
 
 
-def test_a_full_window_drops_the_oldest_and_says_so_where_they_are_missed() -> None:
+def test_a_full_window_folds_the_oldest_and_a_look_past_what_is_held_goes_on() -> None:
     windows = Windows(limit=10)
     for at in (5, 3, 1, 2, 4, *range(6, 26)):
         windows.add(seen(at, id=f"i{at}", x=at))
     window = windows.window("v3")
     assert window is not None
-    assert (len(window), window.dropped) == (10, 15)
+    assert (len(window), len(window.folded)) == (10, 15)
     assert values(windows, "x") == list(range(16, 26))
-    assert windows.first("i15") is None
-    assert windows.first("i16") is not None
     now = T0 + timedelta(seconds=60)
     short = measure(window, "count(x)", T0 + timedelta(seconds=15), now)
     assert (short.value, short.detail) == (10, "")
-    long = measure(window, "mean(x)", T0 + timedelta(seconds=14), now)
-    assert long.detail == "incomplete: the 15 oldest observations were dropped"
-    whole = measure(window, "count(x)", T0 + timedelta(seconds=14), now)
-    assert (whole.status, whole.value) == ("error", None)
-    assert whole.detail.endswith("held (15 dropped): give it a shorter window")
+    for expression, value in (("mean(x)", 15.0), ("count(x)", 21), ("sum(x)", 315), ("min(x)", 5)):
+        found = measure(window, expression, T0 + timedelta(seconds=4), now)
+        assert (found.value, found.samples, found.detail) == (value, 21, "")
+
+
+def test_a_window_that_begins_within_a_slice_says_how_much_longer_it_is() -> None:
+    windows = Windows(limit=1000)
+    for at in range(1002):
+        windows.add(seen(at, x=1))
+    window, now = windows.window("v3"), T0 + timedelta(seconds=1001)
+    assert window is not None
+    assert len(window.folded) == 11 - 1
+    found = measure(window, "sum(x)", T0 + timedelta(seconds=4), now)
+    assert (found.value, found.samples) == (1002, 1002)
+    assert found.detail == "approximate: its window begins 4s early"
+    assert measure(window, "sum(x)", T0 - timedelta(seconds=1), now).detail == ""
+    newest = measure(window, "sum(x)", ALL, now, newest=995)
+    assert (newest.value, newest.detail) == (1002, "approximate: of the newest 1,002")
+
+
+def test_a_pause_ends_a_slice_so_that_a_session_begins_with_one() -> None:
+    windows = Windows(limit=1000)
+    for at in (*range(4), *range(50_000, 51_100)):
+        windows.add(seen(at, x=1))
+    window, now = windows.window("v3"), T0 + timedelta(seconds=51_100)
+    session = measure(window, "count()", T0 + timedelta(seconds=40_000), now)
+    assert (session.value, session.detail) == (1100, "")
+
+
+def test_what_comes_too_late_to_be_held_counts_all_the_same() -> None:
+    windows = Windows(limit=10)
+    for at in range(100, 130):
+        windows.add(seen(at, id=f"i{at}", x=1))
+    windows.add(seen(110, x=-5))
+    windows.add(seen(50, x=-7, note="late"))
+    window, now = windows.window("v3"), T0 + timedelta(seconds=130)
+    assert window is not None
+    assert (len(window), window.folded.late) == (10, 5)
+    assert measure(window, "sum(x)", ALL, now).value == 18
+    assert measure(window, "sum(x)", T0 + timedelta(seconds=60), now).value == 25
+    assert measure(window, "count(note)", ALL, now).value == 1
+    assert measure(window, "min(x)", T0 + timedelta(seconds=115), now).value == 1
+
+
+def test_a_later_part_of_an_observation_that_is_no_longer_held_counts_where_it_was_seen() -> None:
+    windows = Windows(limit=10)
+    for at in range(10):
+        windows.add(seen(at, id=f"i{at}", x=1))
+    for at in range(10, 25):
+        windows.add(seen(at, x=1))
+    assert windows.add(seen(99, id="i3", x=1, pnl=-4)) == []
+    assert windows.add(seen(99, id="i3", pnl=-9)) == ["pnl"]
+    window, now = windows.window("v3"), T0 + timedelta(seconds=130)
+    found = measure(window, "sum(pnl)", ALL, now)
+    assert (found.value, found.as_of) == (-4, T0 + timedelta(seconds=3))
+    assert measure(window, "count()", ALL, now).value == 25
+
+
+def test_ids_are_bounded_and_those_let_go_of_are_counted() -> None:
+    windows = Windows(limit=10)
+    for at in range(25):
+        windows.add(seen(at, id=f"i{at}", x=1))
+    assert windows.forgotten == 15
+    assert windows.first("i14") is None
+    assert windows.first("i15") is not None
 
 
 def test_a_loss_is_not_forgotten_when_its_observation_is_dropped() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.plans import POLICY
+from support.traffic import changed
 
 from controller.policy.change import classify
 from controller.policy.load import load_text
@@ -42,6 +43,7 @@ SAFE = [
     (f"{LINE}]", "{check: candidate.errors <= 4%, confirm: 2 of 3, unknown: {error: reset}}]"),
     ("signals.silent > 2m", "signals.silent > 2m, clear: signals.silent < 1m"),
     ("confirm: 3 of 5", "confirm: 3 of 5, unknown: {error: {fail_after: 5m}}"),
+    ("window: rollout, capital", "window: rollout, description: of all signals, capital"),
 ]  # fmt: skip
 
 UNSAFE = [
@@ -147,3 +149,10 @@ def test_an_edit_tells_first_what_needs_a_person() -> None:
     words = classify(policy(POLICY), policy(text)).words
     assert words[0] == "stages.canary.weight: 5.0 to 6.0"
     assert words[1] == "rollback.cooldown: 3600s to 7200s"
+
+
+def test_what_a_plan_is_reckoned_with_decides_nothing() -> None:
+    edit = classify(policy(changed()), policy(changed(("4000/h", "5000/h"), ("sd: 40", "sd: 41"))))
+
+    assert [change.path for change in edit.changes] == ["traffic", "metrics"]
+    assert edit.safe

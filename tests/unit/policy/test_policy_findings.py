@@ -192,9 +192,12 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "P339", "below 100%",
     ),
     "a dependence of a query": ("unit: USD}", "unit: USD, »dependence: 5m}", "P344", "leave"),
-    "a dependence of nothing compared": ("unit: ms,", "unit: ms, »dependence: independent,", "P344",
-                                         "not_worse(latency"),
-    "a dependence in other words": ("unit: ms,", "unit: ms, dependence: »some,", "P103", "hac"),
+    "a dependence of nothing compared": (
+        "unit: ms, window: 5m", "unit: ms, »dependence: independent, window: 5m", "P344",
+        "not_worse(latency",
+    ),
+    "a dependence in other words": ("unit: ms, window: 5m", "unit: ms, dependence: »some", "P103",
+                                    "hac"),
     "a correction in other words": ("owner: desk", "owner: desk\ncorrection: »holm", "P104",
                                     "bonferroni"),
     "a trigger that never comes": ("when: candidate.drawdown > 1%",
@@ -263,6 +266,34 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "P103", "zone",
     ),
     "an unknown calendar": ("tick: 30s", "tick: 30s, calendar: »XNYX", "P347", "'XNYS'"),
+    "a window of open time shorter than the tick": (
+        "unit: ms, window: 5m", "unit: ms, window: »10s open", "P349", "window: 30s open",
+    ),
+    "a hold shorter than a window of open time": (
+        "hold: 30m\n    advance:\n      - candidate.accuracy >= 85%",
+        "hold: »30m\n    advance:\n      - candidate.slow <= 9s", "P315", "hold: 1h",
+    ),
+    "no window": ("unit: ms, window: 5m", "unit: ms, window: »5m opened", "P103", "30m open"),
+    "a window of nothing": ("unit: ms, window: 5m", "unit: ms, window: »last 0", "P103",
+                            "last 100"),
+    "a window of open time of nothing": ("unit: ms, window: 5m", "unit: ms, window: »0s open",
+                                         "P345", ""),
+    "a window of too many": ("unit: ms, window: 5m", "unit: ms, window: »last 100_001", "P103",
+                             "last 100000"),
+    "more samples than the window looks at": (
+        "window: 5m, min_samples: 100", "window: »last 50, min_samples: 100", "P326", "last 100",
+    ),
+    "more samples of a trigger than the window looks at": (
+        "severity: high, confirm: 3 of 5}",
+        "severity: high, confirm: 3 of 5}\n"
+        "  - {name: recent, when: candidate.recent < 1, severity: high, min_samples: »60}",
+        "P326", "min_samples: 50",
+    ),
+    "a query over the newest so many": ("unit: USD}", "unit: USD, window: »last 50}", "P321",
+                                        "limit"),
+    "more samples by default than the window looks at": (
+        "unit: ms, window: 5m", "unit: ms, window: »last 20", "P326", "min_samples: 20",
+    ),
     "a window shorter than the tick": ("unit: ms, window: 5m", "unit: ms, window: »10s", "P349",
                                        "window: 30s"),
     # counting
@@ -626,5 +657,6 @@ def test_every_code_is_held_by_a_test() -> None:
     elsewhere = {"P001", "P002", "P003", "P206", "P207", "P316", "P338"}
     elsewhere |= {"P371", "P372", "P373", "P374"}  # test_source_findings
     elsewhere |= {f"P38{last}" for last in range(3, 9)}  # test_target_findings
+    elsewhere |= {"P351", "P352", "P353"}  # test_traffic_findings
 
     assert {case[2] for case in CASES.values()} | elsewhere == set(CODES)

@@ -132,6 +132,21 @@ def test_silence_counts_open_time_since_the_last_word_or_the_start() -> None:
     assert collect(PLAN, STATE, sources, NOW)["signals.silent"].value == 0
 
 
+def test_windows_of_open_time_and_of_the_newest_are_asked_for_as_such() -> None:
+    sessions = ((T0 - 9 * HOUR, T0 - HOUR), (T0 + 2 * HOUR, T0 + 9 * HOUR))
+    text = WINDOWS.replace("windows", "kinds").replace("session}", "2h open}")
+    text = text.replace("window: 5m", "window: last 40, min_samples: 20")
+    plan, signals = plan_of(text, Sessions("desk", sessions)), Listener()
+    collect(plan, STATE, {"signals": signals, "ops": Listener()}, NOW)
+    asked = {(r.subject, r.metric): r for r in signals.asked}
+    assert (asked["candidate", "quick"].newest, asked["candidate", "quick"].now) == (40, NOW)
+    assert asked["baseline", "quick"].newest == 40
+    assert asked["candidate", "today"].since == T0 - 2 * HOUR
+    assert asked["candidate", "today"].newest is None
+    assert plan.metrics["today"].max_age == 2 * HOUR
+    assert plan.metrics["quick"].max_age == HOUR
+
+
 def test_a_closed_market_is_not_silence() -> None:
     day = timedelta(days=1)
     sessions = ((T0 - HOUR, T0), (T0 + 2 * HOUR, T0 + 4 * HOUR), (T0 + day, T0 + 2 * day))

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
+from support.plans import plan_of
 
 from controller.core.measurement import Measurement
+from controller.sources import longest_window
 from controller.sources.base import ClosedError, Comparing, Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse
 from controller.sources.push import BATCH, VERSIONS, PushSource
@@ -29,8 +34,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def opened(store: Store, **more: Any) -> PushSource:
-    return PushSource("signals", store, "ifd/signals", **more)
+def opened(store: Store, name: str = "ifd/signals", **more: Any) -> PushSource:
+    return PushSource("signals", store, name, **more)
 
 
 def ask(
@@ -262,3 +267,121 @@ def test_what_is_stamped_a_little_ahead_of_the_clock_counts_at_once() -> None:
     assert earlier.at == NOW - AHEAD
     with pytest.raises(ObservationError, match="is 1m 01s ahead of the clock"):
         parse({"version": "v3", "ts": NOW + AHEAD + timedelta(seconds=1)}, NOW)
+
+
+EXPRESSIONS = (
+    "count()", "sum(x)", "mean(x)", "ratio(x)", "quantile(x, 90%)", "max_drawdown(x)", "last(x)",
+)  # fmt: skip
+
+
+def test_answers_are_the_same_bytes_however_it_was_batched_and_asked_and_after_a_restart(
+    store: Store,
+) -> None:
+    random = Random(7)
+    lines = [
+        {
+            "version": random.choice(["v1", "v3"]),
+            "ts": (NOW + (n - random.choice([0, 0, 0, 40])) * SECOND).isoformat(),
+            "x": random.gauss(0, 100),
+        }
+        for n in range(4_000)
+    ]
+    end = NOW + 4_000 * SECOND
+    one_by_one, at_once = opened(store, "a", limit=500), opened(store, "b", limit=500)
+    for number, line in enumerate(lines):
+        now = NOW + number * SECOND
+        one_by_one.push([line], now)
+        if number % 7 == 0:
+            for expression in EXPRESSIONS:
+                ask(one_by_one, expression, now=now)
+    at_once.push(b"\n".join(map(msgspec.json.encode, lines)), end)
+    again = opened(store, "a", limit=500)
+
+    def answers(source: PushSource) -> list[bytes]:
+        """But for the number of the last batch."""
+        requests = [
+            Request("candidate", "m", version, expression, end - span * SECOND, end, 1e6)
+            for version in ("v1", "v3")
+            for expression in EXPRESSIONS
+            for span in (60, 900, 3_000, 10_000)
+        ]
+        found = [replace(each, through=None) for each in source.measure(requests)]
+        return [msgspec.json.encode(each) for each in found]
+
+    expected = answers(one_by_one)
+    assert any(b"approximate" in each for each in expected)
+    assert answers(again) == expected
+    assert answers(at_once) == expected
+
+
+def test_lines_are_stored_as_they_came_unless_they_do_not_say_it_all(store: Store) -> None:
+    source = opened(store)
+    good = b'{"version":"v3","id":"a","x":1.50}'
+    note = b'{"note":"x","version":"v3"}'
+    source.push(b"\n".join((good, b'{"id":"a","y":2}', note + b"\r", b"{")), NOW)
+    (batch,) = store.observations("ifd/signals")
+    first, second, third = batch.lines.rstrip(b"\n").split(b"\n")
+    assert first == good
+    assert json.loads(second)["version"] == "v3"
+    assert third.startswith(b'{"version":"v3"')
+    for each in (source, opened(store)):
+        assert ask(each, "count()").value == 2
+        assert ask(each, "sum(y)").value == 2
+        assert ask(each, "count(note)").value == 1
+
+
+def test_check_tells_what_is_held_folded_late_and_forgotten(store: Store) -> None:
+    source = opened(store, limit=10)
+    rows = [
+        {"version": "v3", "id": f"i{n}", "ts": (NOW + n * SECOND).isoformat(), "x": n}
+        for n in range(30)
+    ]
+    source.push([*rows, {"version": "v3", "ts": NOW.isoformat(), "x": -1}], NOW + 30 * SECOND)
+    assert "v3: 10, and 21 folded in " in source.check()
+    assert "2 values came after their time had been folded" in source.check()
+    assert "20 ids forgotten" in source.check()
+
+
+def test_a_source_holds_no_more_than_its_metrics_look_at(store: Store) -> None:
+    source = opened(store, reach=timedelta(minutes=1))
+    for minute in range(100):
+        now = NOW + minute * timedelta(minutes=1)
+        source.push([{"version": "v3", "x": n} for n in range(100)], now)
+    assert "v3: 2000, and 8000 folded in 1 slices" in source.check()
+    (found,) = source.measure([Request("candidate", "m", "v3", "count()", now - SECOND, now)])
+    assert (found.value, found.detail) == (100, "")
+
+
+def looked_back(window: str, rule: str = "candidate.m > 5") -> timedelta | None:
+    return longest_window(
+        plan_of(
+            f"""
+            rollout: ifd
+            baseline: v1
+            candidate: v3
+            sources: {{signals: {{type: push}}, other: {{type: push}}}}
+            metrics:
+              short: {{source: signals, value: mean(x), window: 5m}}
+              m: {{source: signals, value: mean(x), window: {window}, better: lower}}
+              far: {{source: other, value: mean(x), window: rollout}}
+            stages:
+              - {{name: canary, weight: 5%, hold: 6h, advance: [candidate.far <= 7]}}
+              - {{name: full, weight: 100%, hold: 6h}}
+            triggers:
+              - {{name: high, when: {rule}, severity: high, stages: [canary]}}
+            """
+        ),
+        "signals",
+    )
+
+
+def test_how_far_a_plan_looks_is_the_longest_of_its_windows_where_it_can_be_told() -> None:
+    assert looked_back("5h") == timedelta(hours=5)
+    assert looked_back("1m") == timedelta(minutes=5)
+    for window in ("session", "stage", "rollout", "last 100", "30m open"):
+        assert looked_back(window) is None
+
+
+@pytest.mark.parametrize("rule", ["not not_worse(m, margin: 2)", "not split_as_asked(signals)"])
+def test_what_grows_since_a_stage_began_is_held_for_a_restart(rule: str) -> None:
+    assert looked_back("5h", rule) is None
