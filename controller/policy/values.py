@@ -229,6 +229,15 @@ AttributeName = Annotated[
 PinnedTexts = Annotated[
     tuple[Text, ...], Meta(min_length=1, max_length=5000, extra={"kind": "a list of texts"})
 ]
+ProxyName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_.:-]+$",
+        max_length=100,
+        extra={"kind": "a name of HAProxy: letters, digits, `_`, `.`, `:` and `-`"},
+    ),
+]
+Servers = Annotated[tuple[ProxyName, ...], Meta(min_length=1, max_length=64)]
 Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
 OptionText = Annotated[
     str,
