@@ -7,6 +7,7 @@ version = client.assign("NQ-0931").version
 """
 
 from controller.client.client import Batch, Client, ClientError, Health
+from controller.client.parameters import Parameters, ParametersError
 from controller.client.record import Recorder, RecordError
 from controller.traffic.route import Assignment, Reason, Side
 
@@ -16,6 +17,8 @@ __all__ = [
     "Client",
     "ClientError",
     "Health",
+    "Parameters",
+    "ParametersError",
     "Reason",
     "RecordError",
     "Recorder",

@@ -82,6 +82,12 @@ CODES: Mapping[str, str] = {
     # Routing
     "P381": "a key that is pinned to both versions",
     "P382": "a share that is too old before it can be renewed",
+    # Parameters
+    "P395": "configurations that nothing can lead between, or nowhere to publish what is between",
+    "P396": "a parameter that is not there, that is named twice, or that differs and is not named",
+    "P397": "a way that a parameter's values cannot take",
+    "P398": "a constraint that breaks on the way",
+    "P399": "parameters that do not arrive",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

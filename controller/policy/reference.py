@@ -15,17 +15,11 @@ from msgspec.structs import FieldInfo, fields
 
 from controller.policy.aggregation import AGGREGATIONS, DEFAULT_SAMPLES
 from controller.policy.findings import CODES
-from controller.policy.models import (
-    AggregationText,
-    ConditionText,
-    Name,
-    Path,
-    Policy,
-    UnitText,
-)
+from controller.policy.models import Policy
 from controller.policy.schema import default_of, described
 from controller.policy.shape import unwrap
 from controller.policy.units import COUNT, RATIO, UNITS
+from controller.policy.values import AggregationText, ConditionText, Name, Path, UnitText
 from controller.policy.variables import ALLOWED
 
 _BARE = {str: "text", int: "a whole number", float: "a number", bool: "`true` or `false`"}
@@ -116,8 +110,23 @@ routing:
     baseline: {account: [PENSION-1, PENSION-2]}
     candidate: {key: [book-007], account: [PAPER]}
 
+transition:
+  parameters:
+    over: 2h
+    stages: [shadow]
+    changes: 20
+    rules:
+      - {path: entry.threshold, curve: log}
+      - {path: entry.offset, curve: logistic, steepness: 6, tick: 0.25}
+      - {path: entry.slices, curve: steps, steps: 4}
+      - {path: entry.style, switch_at: 50%}
+    rest: {switch_at: 100%}
+    constraints: [entry.offset < entry.limit]
+    acknowledge: {directory: live/acknowledged, by: [engine, risk], within: 1m, else: rollback}
+    back: {over: 10m, at_once_from: high}
+
 stages:
-  - {name: shadow, weight: 0%, mirror: true, hold: 30m}
+  - {name: shadow, weight: 0%, mirror: true, hold: 2h}
   - name: ramp
     weights: [5%, 25%, 50%]
     hold: 2h
@@ -157,7 +166,7 @@ rollback:
   deadline: 30s
   verify_after: 5m
   cooldown: 1h
-  restart: ramp
+  restart: shadow
   lock: {after: 3, per: 1h}
 """
 """A policy in which every key of the language stands. Its parts are shown where they belong."""
