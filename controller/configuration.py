@@ -50,6 +50,8 @@ def read(content: bytes, form: str) -> Configuration:
         raise Unreadable(f"more than {LARGEST >> 10} KiB")
     try:
         values = _READ[form](content)
+    except Unreadable:
+        raise
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not {form}: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(values, dict):
@@ -93,11 +95,36 @@ def _read_yaml(content: bytes) -> Any:
         raise ValueError(str(error)) from None
 
 
+_SPELLED = tuple(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "timestamp"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """A plain value as its file has it."""
+
+    tag: str
+    text: str
+
+
 def _write_yaml(baseline: bytes, candidate: bytes, settings: Mapping[Path, Side | float]) -> bytes:
     """Whoever reads it by another YAML's rules must find what stays as it was written."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import RoundTripConstructor
+    from ruamel.yaml.representer import RoundTripRepresenter
 
+    class Constructor(RoundTripConstructor):
+        """Leaves numbers, flags and times as they are spelled: written anew, some lose digits."""
+
+    class Representer(RoundTripRepresenter):
+        """Writes them so."""
+
+    for tag in _SPELLED:
+        Constructor.add_constructor(tag, lambda _, node: _Spelled(node.tag, node.value))
+    Representer.add_representer(
+        _Spelled, lambda writer, it: writer.represent_scalar(it.tag, it.text)
+    )
     yaml = YAML()
+    yaml.Constructor, yaml.Representer = Constructor, Representer
     yaml.preserve_quotes = True
     yaml.width = 1 << 20
     trees = [yaml.load(content.decode()) for content in (baseline, candidate)]

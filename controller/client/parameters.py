@@ -53,7 +53,8 @@ class ParameterFile:
             sight = self._feed.look()
             if sight is not None:
                 found = read(sight.content, form_of(self.path))
-                self._last = Parameters(found.values, found.sha256)
+                if self._last is None or self._last.sha256 != found.sha256:
+                    self._last = Parameters(found.values, found.sha256)
         except FeedError as error:
             raise ParametersError(str(error)) from None
         except Unreadable as error:

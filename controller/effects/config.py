@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from controller.configuration import Unreadable, form_of, read, write_between
+from controller.configuration import form_of, read, write_between
 from controller.core.effect import Activate, Effect, SetParameters, VerifyActive
 from controller.core.share import NONE, WHOLE, Share, percent_text
 from controller.effects.base import EffectError
@@ -131,11 +131,9 @@ class ConfigFile:
                 for name in (versions.baseline, versions.candidate)
             )
             way = interpolation(self._parameters, baseline, candidate)
-            if any(problem.about != "same" for problem in way.problems):
-                problem = next(p for p in way.problems if p.about != "same")
-                raise EffectError(f"{self.path}: {problem.name}: {problem.words}")
+            way.must_fit()
             return write_between(baseline, candidate, way.settings(Fraction(progress, WHOLE)))
-        except (Unreadable, ValueError) as error:
+        except ValueError as error:
             raise EffectError(f"{self.path}: {error}") from error
 
     def _file(self, version: str) -> bytes:

@@ -88,7 +88,7 @@ class Problem:
 
 
 class Unfit(ValueError):
-    """Rules that do not fit two configurations; a line for each problem."""
+    """Rules that do not fit two configurations; the message names each."""
 
 
 class Interpolation:
@@ -102,6 +102,16 @@ class Interpolation:
         self.paths = {path_text(path): path for tree in self._trees.values() for path in walk(tree)}
         self.problems: list[Problem] = []
         self.moves = tuple(self._moves(baseline, candidate, rules, rest))
+
+    @property
+    def unfit(self) -> list[Problem]:
+        """The problems that leave no way; a rule for what is the same in both is none of them."""
+        return [problem for problem in self.problems if problem.about != "same"]
+
+    def must_fit(self) -> None:
+        """Raises Unfit if there is no way."""
+        if self.unfit:
+            raise Unfit("; ".join(f"{p.name}: {p.words}" for p in self.unfit))
 
     def settings(self, progress: Fraction) -> dict[Path, Side | Number]:
         """What differs, at `progress`."""
@@ -120,8 +130,7 @@ class Interpolation:
 
     def tree(self, progress: Fraction) -> dict[Any, Any]:
         """The whole configuration at `progress`, a copy. Raises Unfit."""
-        if self.problems:
-            raise Unfit("\n".join(f"{p.name}: {p.words}" for p in self.problems))
+        self.must_fit()
         one, other = self._trees[Side.BASELINE], self._trees[Side.CANDIDATE]
         found: dict[Any, Any] = put_together(one, other, self.settings(progress))
         return found

@@ -60,7 +60,7 @@ def _lead(
             yield _problem(context, way, problem, problem.rule)
     yield from _unnamed(context, [p for p in way.problems if p.rule is None])
     grid = points(context.policy, parameters)
-    broken = any(problem.about != "same" for problem in way.problems)
+    broken = bool(way.unfit)
     if not broken:
         try:
             for progress in grid[1:-1][:: max(1, len(grid) - 3)]:
