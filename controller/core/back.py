@@ -112,10 +112,12 @@ def on_acknowledgement(
 
 def _put_right(plan: Plan, state: State, effects: Effects) -> State:
     """Somebody has written over what was acknowledged: the baseline is published once more, and
-    the read-back waits for it. Once in a rollback; a second hand at it is for people."""
+    the read-back waits for it. Once in a rollback; a second hand at it is for people. What earlier
+    steps still waited for is taken over by this."""
     keys = effects.share(plan, state, mirror=False)
     keys += effects.activate(plan, state, plan.baseline.name)
-    return replace(state, put_right=True, unacknowledged=(*state.unacknowledged, *keys))
+    waiting = (*state.unacknowledged, *keys)
+    return replace(state, put_right=True, unacknowledged=waiting, overdue=())
 
 
 def must_lock(plan: Plan, state: State, now: datetime) -> bool:

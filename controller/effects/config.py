@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from controller.configuration import form_of, read, write_between
+from controller.configuration import Configuration, form_of, read, write_between
 from controller.core.effect import Activate, Effect, SetParameters, VerifyActive
 from controller.core.share import NONE, WHOLE, Share, percent_text
 from controller.effects.base import EffectError
@@ -64,6 +64,7 @@ class ConfigFile:
         self._note = path.with_name(f".{path.name}.applied")
         self._versions, self._rollout, self._store = versions, rollout, store
         self._parameters = parameters
+        self._known: dict[str, Configuration] = {}
 
     def deliver(self, effect: Effect) -> str:
         """See `Target.deliver`."""
@@ -126,10 +127,8 @@ class ConfigFile:
             raise EffectError(f"{self.path}: the policy has no way for its parameters")
         versions = self._versions
         try:
-            baseline, candidate = (
-                read(self._file(name), form_of(versions.files[name]))
-                for name in (versions.baseline, versions.candidate)
-            )
+            baseline = self._read(versions.baseline)
+            candidate = self._read(versions.candidate)
             way = interpolation(self._parameters, baseline, candidate)
             way.must_fit()
             return write_between(baseline, candidate, way.settings(Fraction(progress, WHOLE)))
@@ -141,6 +140,14 @@ class ConfigFile:
         if origin is None:
             raise EffectError(f"{self.path}: version {version} has no configuration file")
         return origin.read_bytes()
+
+    def _read(self, version: str) -> Configuration:
+        """A version's configuration; read anew when its file has changed. Raises ValueError."""
+        content, known = self._file(version), self._known.get(version)
+        if known is None or known.content != content:
+            known = read(content, form_of(self._versions.files[version]))
+            self._known[version] = known
+        return known
 
     def _origins(self) -> tuple[str, ...]:
         """The hashes of both versions' files."""

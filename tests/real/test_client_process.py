@@ -14,9 +14,10 @@ pytestmark = pytest.mark.real
 
 OURS = {
     "controller", "controller.client", "controller.client.client", "controller.client.feed",
-    "controller.client.known", "controller.client.record", "controller.core",
+    "controller.client.known", "controller.client.parameters", "controller.client.record",
+    "controller.core",
     "controller.core.share", "controller.traffic", "controller.traffic.buckets",
-    "controller.traffic.published", "controller.traffic.route",
+    "controller.traffic.published", "controller.traffic.route", "controller.traffic.running",
 }  # fmt: skip
 OTHERS = {"mmh3", "msgspec", "typing_extensions"}
 """What it may load that neither we nor Python bring."""
