@@ -30,6 +30,7 @@ from controller.cli.output import (
 
 if TYPE_CHECKING:
     from controller.core.plan import Plan
+    from controller.policy.load import LoadedPolicy
 
 
 class Report(StrEnum):
@@ -118,7 +119,9 @@ def validate(
     from controller.policy.load import load_policy
 
     answer_in(Format.JSON if form is not Report.TEXT else Format.TEXT)
-    loaded = [load_policy(path, os.environ) for path in _policy_files(paths)]
+    loaded = _without_configurations(
+        [load_policy(path, os.environ) for path in _policy_files(paths)], paths
+    )
     findings = [finding for one in loaded for finding in one.findings]
     if form is Report.SARIF:
         emit(sarif(findings))
@@ -142,6 +145,23 @@ def validate(
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
+
+
+def _without_configurations(
+    loaded: list["LoadedPolicy"], asked: list[Path]
+) -> list["LoadedPolicy"]:
+    """Configurations of versions may be YAML below the policies: they are none themselves, unless
+    somebody asks for one by its name."""
+    from controller.policy.models import ConfigPublisher
+
+    files: set[Path] = set()
+    for one in loaded:
+        if one.policy is not None:
+            policy, here = one.policy, one.path.parent
+            said = [policy.baseline.config, policy.candidate.config]
+            said += [p.path for p in policy.publish.values() if isinstance(p, ConfigPublisher)]
+            files |= {(here / name).resolve() for name in said if name is not None}
+    return [one for one in loaded if one.path in asked or one.path.resolve() not in files]
 
 
 def _policy_files(paths: list[Path]) -> list[Path]:
@@ -186,6 +206,16 @@ def plan(
         from controller.cli.render.plan import plan_text
 
         say(plan_text(compiled, begin).rstrip("\n"))
+        if compiled.parameters is not None:
+            _say_parameters(compiled, policy)
+
+
+def _say_parameters(compiled: "Plan", path: Path) -> None:
+    from controller.cli.render.parameters import way_lines
+    from controller.policy.load import load_policy
+
+    policy = sound(load_policy(path, os.environ))
+    say("\n".join(way_lines(compiled, policy, path.parent)))
 
 
 def _plan_data(compiled: "Plan") -> dict[str, Any]:
@@ -210,6 +240,11 @@ def _plan_data(compiled: "Plan") -> dict[str, Any]:
     return {
         "rollout": compiled.rollout, "policy": compiled.digest, "steps": steps,
         "triggers": triggers, "rollback": compiled.rollback.steps,
+        "parameters": compiled.parameters and {
+            "grid": compiled.parameters.grid, "over_ms": compiled.parameters.over_ms,
+            "stages": sorted(compiled.parameters.stages),
+            "acknowledge_ms": compiled.parameters.within_ms,
+        },
         "states": compiled.machine.states, "edges": edges,
     }  # fmt: skip
 

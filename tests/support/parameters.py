@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+from controller.core.calendar import AlwaysOpen
+from controller.core.compiler import compile_plan
+from controller.core.plan import Plan
+from controller.policy.load import load_text
+
 FLOW_1 = """\
 flow: {threshold: 2000, fast: 10, slow: 30, decay: 0.001, step: 0.25, mode: plain}
 limits: {position: 10}
@@ -57,3 +62,10 @@ def write_files(directory: Path, v1: str = FLOW_1, v3: str = FLOW_3) -> Path:
     (directory / "v1.yaml").write_text(v1)
     (directory / "v3.yaml").write_text(v3)
     return directory / "policy.yaml"
+
+
+def plan_of(text: str, path: Path) -> Plan:
+    """The plan of a policy at `path`, which must be clean."""
+    loaded = load_text(text, path, {})
+    assert loaded.policy is not None and loaded.ok, [str(f) for f in loaded.findings]
+    return compile_plan(loaded.policy, loaded.gates, loaded.guards, loaded.digest, AlwaysOpen())

@@ -13,6 +13,7 @@ from controller.cli.render.rules import rules_table
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
 from controller.core.decision import Explanation
+from controller.core.parameters import awaited
 from controller.core.plan import Plan
 from controller.core.share import percent_text
 from controller.core.state import COMPLETED, PENDING, State, stage_step
@@ -45,6 +46,7 @@ class View:
     waiting: tuple[Delivery, ...] = ()
     controller: Seen | None = None
     warnings: tuple[str, ...] = field(default=())
+    parameters: tuple[str, ...] = ()
 
 
 def fleet(views: list[View]) -> RenderableType:
@@ -74,6 +76,10 @@ def screen(view: View, *, local: bool) -> RenderableType:
     parts += [Text(), _tree(view)]
     if view.told is not None:
         parts += [Text(), *(Text(f"  {words.clock(clock)}") for clock in view.told.clocks)]
+    if view.parameters:
+        title = "parameters" if _acknowledged(view) else "parameters, not acknowledged yet"
+        parts += [Rule(title, align="left", style="dim")]
+        parts += [Text(f"  {line}") for line in view.parameters]
     if view.told is not None and (view.told.checks or view.told.triggers):
         age = span(milliseconds(view.now - view.looked_at)) if view.looked_at else "?"
         parts += [Rule(f"measured {age} ago", align="left", style="dim"), rules_table(view.told)]
@@ -82,6 +88,10 @@ def screen(view: View, *, local: bool) -> RenderableType:
     parts += _waits(view)
     parts += _history(view, local=local)
     return Group(*parts)
+
+
+def _acknowledged(view: View) -> bool:
+    return not awaited(view.state)
 
 
 def state_style(name: str) -> str:

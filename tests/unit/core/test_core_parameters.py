@@ -2,39 +2,34 @@
 way back takes the severity into account."""
 
 from pathlib import Path
+from unittest.mock import patch
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.parameters import POLICY, SHARED, write_files
+from support.parameters import POLICY, SHARED, plan_of, write_files
 from support.plans import Driver
 
-from controller.core.calendar import AlwaysOpen
-from controller.core.compiler import compile_plan
+import controller.core.decide as deciding
+from controller.core.decide import decide
 from controller.core.effect import Activate, SetParameters, SetShare
-from controller.core.event import Acknowledgement
+from controller.core.event import Acknowledgement, Tick
 from controller.core.explain import explanation
 from controller.core.measurement import Measurement
-from controller.core.plan import Plan
-from controller.core.state import Vector
-from controller.policy.load import load_text
+from controller.core.state import State, Vector
 
 GOOD = {
     "candidate.accuracy": Measurement(value=0.9, samples=200),
     "baseline.accuracy": Measurement(value=0.9, samples=200),
 }
+BAD = GOOD | {"candidate.accuracy": Measurement(value=0.4, samples=200)}
 POOR = GOOD | {"candidate.accuracy": Measurement(value=0.65, samples=200)}
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(tmp_path_factory.mktemp("parameters"))
-
-
-def plan_of(text: str, path: Path) -> Plan:
-    loaded = load_text(text, path, {})
-    assert loaded.policy is not None and loaded.ok, [str(f) for f in loaded.findings]
-    return compile_plan(loaded.policy, loaded.gates, loaded.guards, loaded.digest, AlwaysOpen())
 
 
 def asked(driver: Driver) -> list[int]:
@@ -210,3 +205,68 @@ def test_the_explanation_says_how_far_they_are_and_what_comes_next(directory: Pa
     (clock,) = [clock for clock in told.clocks if clock.name == "parameters"]
     assert (clock.elapsed_ms, clock.required_ms) == (240_000, 3_600_000)
     assert clock.note == "5% of the way, 10% after 2m more of its time"
+
+
+ACTS = st.sampled_from(
+    ["tick", "tick", "tick", "hour", "poor", "bad", "pause", "resume", "rollback", "start",
+     "deaf", "hearing"]
+)  # fmt: skip
+
+
+@given(acts=st.lists(ACTS, max_size=60), share=st.booleans())
+def test_whatever_happens_only_points_of_the_way_are_published_and_none_is_lost(
+    directory: Path, acts: list[str], share: bool
+) -> None:
+    driver = Driver(plan_of(SHARED if share else POLICY, directory))
+    way = driver.plan.parameters
+    assert way is not None
+    driver.command("start")
+    for act in acts:
+        before = driver.state
+        match act:
+            case "tick":
+                decision = driver.tick(GOOD)
+            case "hour":
+                for _ in range(30):
+                    decision = driver.tick(GOOD)
+            case "poor":
+                decision = driver.tick(POOR)
+            case "bad":
+                decision = driver.tick(BAD)
+            case "deaf" | "hearing":
+                driver.acknowledges = act == "hearing"
+                for key in driver.state.unacknowledged if driver.acknowledges else ():
+                    driver.event(Acknowledgement(key, ok=True))
+                continue
+            case _:
+                decision = driver.command(act)
+        if act == "tick":
+            with patch.object(deciding, "nothing_stirs", return_value=False):
+                again = decide(driver.plan, before, Tick(GOOD), driver.now)
+            assert again == decision, "the quick look changed it"
+        written = msgspec.json.decode(msgspec.json.encode(driver.state), type=State)
+        assert written == driver.state
+    held(driver)
+
+
+def held(driver: Driver) -> None:
+    """Every vector is a point of the way; it rises within an epoch that goes forward, falls in one
+    that goes back; and a rollback ends with the baseline's file."""
+    way = driver.plan.parameters
+    assert way is not None
+    last: dict[int, int] = {}
+    for one in driver.decisions:
+        for effect in one.effects:
+            if not isinstance(effect, SetParameters):
+                continue
+            assert effect.progress in way.grid
+            back = one.state.name.startswith("rolling_back")
+            before = last.get(effect.epoch)
+            if before is not None:
+                assert effect.progress < before if back else effect.progress > before
+            last[effect.epoch] = effect.progress
+    if driver.state.name in ("cooldown", "rolled_back"):
+        configuration = [e for one in driver.decisions for e in one.effects
+                         if isinstance(e, SetParameters | Activate)]  # fmt: skip
+        assert isinstance(configuration[-1], Activate)
+        assert configuration[-1].version == "v1"
