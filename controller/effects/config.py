@@ -91,13 +91,24 @@ class ConfigFile:
         return f"configuration of {effect.version} {words}"
 
     def _set_parameters(self, effect: SetParameters) -> str:
-        origins = self._origins()
-        self._may_replace(self._applied(), effect, origins)
-        content = self._between(effect.progress)
+        origins, applied = self._origins(), self._applied()
+        self._may_replace(applied, effect, origins)
+        if applied is not None and self._is_there(applied, effect, origins):
+            # Asked again each second for as long as a process says nothing.
+            content = self.path.read_bytes()
+        else:
+            content = self._between(effect.progress)
         there = effect.progress == NONE
         version = self._versions.baseline if there else self._versions.candidate
         words = self._replace(effect, version, content, origins)
         return f"parameters at {percent_text(effect.progress)} of the way {words}"
+
+    def _is_there(self, applied: Applied, effect: SetParameters, origins: tuple[str, ...]) -> bool:
+        """Whether this decision's vector is there, made from the same files."""
+        same = (applied.token, applied.epoch, applied.origins) == (
+            effect.token, effect.epoch, origins,
+        )  # fmt: skip
+        return same and self._is_ours(applied) and self._found() == applied.sha256
 
     def _replace(
         self, effect: Activate | SetParameters, version: str, content: bytes,

@@ -76,8 +76,9 @@ def screen(view: View, *, local: bool) -> RenderableType:
     parts += [Text(), _tree(view)]
     if view.told is not None:
         parts += [Text(), *(Text(f"  {words.clock(clock)}") for clock in view.told.clocks)]
-    if view.parameters:
-        title = "parameters" if _acknowledged(view) else "parameters, not acknowledged yet"
+    if view.parameters and view.state.parameters is not None:
+        title = f"parameters at {percent_text(view.state.parameters.progress)} of their way"
+        title += ", not acknowledged yet" if awaited(view.state) else ""
         parts += [Rule(title, align="left", style="dim")]
         parts += [Text(f"  {line}") for line in view.parameters]
     if view.told is not None and (view.told.checks or view.told.triggers):
@@ -88,10 +89,6 @@ def screen(view: View, *, local: bool) -> RenderableType:
     parts += _waits(view)
     parts += _history(view, local=local)
     return Group(*parts)
-
-
-def _acknowledged(view: View) -> bool:
-    return not awaited(view.state)
 
 
 def state_style(name: str) -> str:

@@ -61,6 +61,15 @@ def test_a_repeat_gives_the_same_bytes_and_the_files_stay_as_they_are(directory:
     assert (directory / "v3.yaml").read_text() == FLOW_3
 
 
+def test_what_somebody_else_wrote_over_a_vector_is_put_right_by_the_repeat(directory: Path) -> None:
+    target = open_live(directory, ALONE)
+    target.deliver(at(50))
+    first = target.path.read_bytes()
+    target.path.write_text("flow: {fast: 1}")
+    target.deliver(at(50))
+    assert target.path.read_bytes() == first
+
+
 def test_a_late_vector_never_takes_the_place_of_a_newer_one(directory: Path) -> None:
     target = open_live(directory, ALONE)
     target.deliver(activate("v1", 9, epoch=2))
