@@ -25,11 +25,11 @@ def standing(plan: Plan, step: Step) -> Vector | None:
 
 
 def due(plan: Plan, step: Step, state: State) -> Share | None:
-    """The progress to publish now; None where what is published is right, or has to be
-    acknowledged first."""
+    """The progress to publish now; None where what is published is right. Time and share stand
+    still until it is acknowledged, so nothing goes past that."""
     way, vector = plan.parameters, state.parameters
     side = state.name.partition(".")[2]
-    if way is None or step.stage == WATCH or side not in ("", APPROVAL) or awaited(state):
+    if way is None or step.stage == WATCH or side not in ("", APPROVAL):
         return None
     wanted = _due(plan, way, step, state.share, vector.spent_ms if vector is not None else 0)
     return wanted if vector is None or wanted > vector.progress else None

@@ -35,6 +35,7 @@ def test_both_ends_are_the_given_values_and_types(start: Number, end: Number, cu
 
 @given(NUMBERS, NUMBERS, CURVES, st.lists(PROGRESS, min_size=2, max_size=6).map(sorted))
 @example(1e300, 1e-300, Curve("linear"), [Fraction(1, 3), Fraction(99_999, 100_000)])
+@example(10**60, 10**60 + 7, Curve("log"), [Fraction(n, 9) for n in range(10)])
 @example(0.1, 0.3, Curve("log"), [Fraction(1, 100_000), Fraction(1)])
 def test_it_never_turns_and_never_leaves_the_two_ends(
     start: Number, end: Number, curve: Curve, way: list[Fraction]
