@@ -23,6 +23,8 @@ class Planned:
     """A plan, what is known of the work, what follows for each step, and what cannot be decided in
     time as far as that is known."""
 
+    path: Path
+    policy: "Policy"
     plan: "Plan"
     evidence: "Evidence"
     outlooks: tuple["Outlook", ...]
@@ -57,6 +59,8 @@ def planned(
     if found is not None:
         evidence = measured(evidence, found)
     return Planned(
+        path,
+        policy,
         compile_plan(policy, loaded.gates, loaded.guards, loaded.digest, calendar),
         evidence,
         tuple(outlooks(context, evidence)),
@@ -120,6 +124,10 @@ def show(found: Planned, start: datetime, *, as_json: bool) -> None:
         found.plan, start, lines, tuple(evidence_words(found.outlooks, found.evidence))
     )
     say(text.rstrip("\n"))
+    if found.plan.parameters is not None:
+        from controller.cli.render.parameters import way_lines
+
+        say("\n".join(way_lines(found.plan, found.policy, found.path.parent)))
     for finding in found.findings:
         say()
         say(str(finding))
@@ -152,6 +160,11 @@ def _data(found: Planned) -> dict[str, Any]:
         "rollout": compiled.rollout, "policy": compiled.digest, "steps": steps,
         "triggers": triggers, "rollback": compiled.rollback.steps,
         "states": compiled.machine.states, "edges": edges,
+        "parameters": compiled.parameters and {
+            "grid": compiled.parameters.grid, "over_ms": compiled.parameters.over_ms,
+            "stages": sorted(compiled.parameters.stages),
+            "acknowledge_ms": compiled.parameters.within_ms,
+        },
         "evidence": evidence_data(found.evidence),
         "findings": [finding_data(finding) for finding in found.findings],
     }  # fmt: skip

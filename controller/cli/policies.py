@@ -4,7 +4,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from controller.cli.output import (
     sound,
     store_of,
 )
+
+if TYPE_CHECKING:
+    from controller.policy.load import LoadedPolicy
 
 
 class Report(StrEnum):
@@ -116,7 +119,9 @@ def validate(
     from controller.policy.load import load_policy
 
     answer_in(Format.JSON if form is not Report.TEXT else Format.TEXT)
-    loaded = [load_policy(path, os.environ) for path in _policy_files(paths)]
+    loaded = _without_configurations(
+        [load_policy(path, os.environ) for path in _policy_files(paths)], paths
+    )
     findings = [finding for one in loaded for finding in one.findings]
     if form is Report.SARIF:
         emit(sarif(findings))
@@ -140,6 +145,23 @@ def validate(
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
+
+
+def _without_configurations(
+    loaded: list["LoadedPolicy"], asked: list[Path]
+) -> list["LoadedPolicy"]:
+    """Configurations of versions may be YAML below the policies: they are none themselves, unless
+    somebody asks for one by its name."""
+    from controller.policy.models import ConfigPublisher
+
+    files: set[Path] = set()
+    for one in loaded:
+        if one.policy is not None:
+            policy, here = one.policy, one.path.parent
+            said = [policy.baseline.config, policy.candidate.config]
+            said += [p.path for p in policy.publish.values() if isinstance(p, ConfigPublisher)]
+            files |= {(here / name).resolve() for name in said if name is not None}
+    return [one for one in loaded if one.path in asked or one.path.resolve() not in files]
 
 
 def _policy_files(paths: list[Path]) -> list[Path]:

@@ -26,7 +26,10 @@ from controller.cli.output import (
 from controller.cli.people import NameArgument
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from controller.cli.render.status import View
+    from controller.core.state import State
     from controller.run.plans import Plans
     from controller.run.presence import Seen
     from controller.store.base import Entry, Rollout, Store
@@ -164,7 +167,19 @@ def _view(
         shown=store.shown(state.rollout) if alone else {},
         controller=next(iter(seen), None),
         warnings=tuple(warnings),
+        parameters=_parameters(plans, state, at),
     )
+
+
+def _parameters(plans: "Plans", state: "State", at: "datetime") -> tuple[str, ...]:
+    """What the parameters are now; empty where none are on their way."""
+    from controller.cli.render.parameters import now_lines
+
+    known = plans.known(state.policy, at)
+    live = known.plan.step(state.name) is not None or state.name.startswith("rolling_back")
+    if known.plan.parameters is None or state.parameters is None or not live:
+        return ()
+    return tuple(now_lines(known.policy, known.path.parent, state.parameters.progress))
 
 
 def recall_last(store: "Store", plans: "Plans", rollout: str) -> Any:
@@ -195,9 +210,10 @@ def _moves(store: "Store", rollout: str) -> list[Any]:
 
 
 def _as_data(view: "View") -> dict[str, Any]:
+    from controller.core.parameters import awaited
     from controller.core.share import percent_text
 
-    state = view.state
+    state, vector = view.state, view.state.parameters
     return {
         "rollout": state.rollout,
         "state": state.name,
@@ -219,6 +235,9 @@ def _as_data(view: "View") -> dict[str, Any]:
         "controller_running": view.controller is not None and view.controller.running,
         "read_back": {name: shown.detail for name, shown in view.shown.items()},
         "warnings": view.warnings,
+        "parameters": view.parameters,
+        "parameters_progress": percent_text(vector.progress) if vector is not None else None,
+        "parameters_acknowledged": not awaited(state),
     }
 
 

@@ -10,6 +10,7 @@ from controller.blend.blend import Blended
 from controller.blend.columns import Signals
 from controller.blend.legs import Signal
 from controller.client.client import Batch, Client, ClientError, Health
+from controller.client.parameters import Parameters, ParametersError
 from controller.client.record import Recorder, RecordError
 from controller.traffic.route import Assignment, Reason, Side
 
@@ -20,6 +21,8 @@ __all__ = [
     "Client",
     "ClientError",
     "Health",
+    "Parameters",
+    "ParametersError",
     "Reason",
     "RecordError",
     "Recorder",

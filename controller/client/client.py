@@ -21,6 +21,7 @@ from controller.blend.legs import Number, Signal
 from controller.client.blending import Blending
 from controller.client.feed import Feed, FileFeed, Watcher
 from controller.client.known import Held, Known
+from controller.client.parameters import ParameterFile, Parameters, ParametersError
 from controller.client.record import Recorder, RecordError
 from controller.client.stream import StreamFeed
 from controller.core.share import NONE, percent_text
@@ -105,6 +106,7 @@ class Client:
         watch: timedelta | None = WATCH_EVERY,
         strict: bool = False,
         recorder: Recorder | None = None,
+        parameters: ParameterFile | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -112,9 +114,11 @@ class Client:
         state may name as its baseline. `max_age`: the longest that a state is good without a sign
         of life; the policy's `routing.max_age` if that is shorter, or if this is None. `watch`:
         how often the feed is looked at; None: only when `refresh` is called. `strict`: raise
-        ClientError instead of falling back. `recorder`: where `record` writes to."""
+        ClientError instead of falling back. `recorder`: where `record` writes to; `parameters`:
+        where `parameters` reads."""
         self.baseline = baseline
         self._strict, self._recorder, self._wall = strict, recorder, wall
+        self._parameters = parameters
         allowed = max_age.total_seconds() if max_age is not None else None
         self._known = Known(feed, baseline, allowed, clock, wall)
         self._known.refresh()
@@ -135,15 +139,20 @@ class Client:
         watch: timedelta | None = WATCH_EVERY,
         strict: bool = False,
         observations: Path | str | None = None,
+        parameters: Path | str | None = None,
+        acknowledgements: Path | str | None = None,
         name: str = "client",
     ) -> Self:
         """A client of a share file (a publisher of `type: file`), which need not be there yet.
-        `observations`: the directory that a push source watches; `name`: of this program's file
-        in it."""
+        `observations`: the directory that a push source watches; `parameters`: the file of a
+        publisher of `type: config`; `acknowledgements`: the directory of the policy's
+        `acknowledge`; `name`: of this program's file in both directories."""
         recorder = Recorder(Path(observations), name) if observations is not None else None
+        said = Path(acknowledgements) if acknowledgements is not None else None
+        vector = ParameterFile(Path(parameters), said, name) if parameters is not None else None
         return cls(
             FileFeed(Path(path)), baseline=baseline,
-            max_age=max_age, watch=watch, strict=strict, recorder=recorder,
+            max_age=max_age, watch=watch, strict=strict, recorder=recorder, parameters=vector,
         )  # fmt: skip
 
     @classmethod
@@ -306,6 +315,40 @@ class Client:
             if self._strict:
                 raise
             log.warning("not recorded: %s", error)
+            return False
+        return True
+
+    # With which parameters ----------------------------------------------------------------
+
+    def parameters(self) -> Parameters | None:
+        """The newest whole vector; the same object for as long as nothing has changed. What cannot
+        be read is counted as `parameters`, and the last good vector returned (None before the
+        first); ParametersError if strict. Raises ValueError without a file to read from."""
+        file = self._parameters
+        if file is None:
+            raise ValueError("no parameters; name their file: Client(..., parameters=FILE)")
+        try:
+            return file.newest()
+        except ParametersError as error:
+            self._known.count("parameters")
+            if self._strict:
+                raise
+            log.warning("parameters are kept as they were: %s", error)
+            return file.last
+
+    def acknowledge(self, parameters: Parameters) -> bool:
+        """Say that this process runs with `parameters` from now on; nothing goes further before
+        that. False, counted as `parameters`, if it could not be written; raises as `parameters`
+        does."""
+        if self._parameters is None:
+            raise ValueError("no parameters; name their file: Client(..., parameters=FILE)")
+        try:
+            self._parameters.acknowledge(parameters)
+        except ParametersError as error:
+            self._known.count("parameters")
+            if self._strict:
+                raise
+            log.warning("not acknowledged: %s", error)
             return False
         return True
 

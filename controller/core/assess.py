@@ -15,6 +15,7 @@ from controller.core.counting import NOTHING, Counted, count, missed
 from controller.core.decision import Term
 from controller.core.effect import Severity
 from controller.core.measurement import Measurements, Outcome, opposite
+from controller.core.parameters import holds_back
 from controller.core.plan import Check, Plan, Step, TriggerPlan
 from controller.core.state import Counter, State
 
@@ -139,6 +140,7 @@ def assess(
         and (told or (dwelt and not any(checked.blocks for checked in checks)))
         and not any(judged.blocks for judged in triggers)
         and not state.unacknowledged
+        and not holds_back(plan, step, state)
     )
     may_advance = earned and not frozen_by(plan, now) and plan.calendar.is_open(now)
     return Assessment(triggers, checks, earned, may_advance)

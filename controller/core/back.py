@@ -9,7 +9,7 @@ from controller.core.calendar import milliseconds
 from controller.core.clocks import advance_clocks
 from controller.core.decision import Decision
 from controller.core.effect import Severity
-from controller.core.enter import Effects, enter, publish_again
+from controller.core.enter import Effects, enter, publish_again, restore
 from controller.core.event import Acknowledgement, Drift
 from controller.core.explain import told
 from controller.core.machine import Situation
@@ -18,6 +18,7 @@ from controller.core.share import percent_text
 from controller.core.state import COOLDOWN, PARTIAL, ROLLING_BACK, State
 
 VERIFYING = f"{ROLLING_BACK}.verify"
+RESTORING = f"{ROLLING_BACK}.restore"
 
 
 def on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str, ...]) -> Decision:
@@ -29,6 +30,9 @@ def on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str,
         state = replace(state, verify_due=None, unacknowledged=keys, step_since=now)
         since = now
     allowed = plan.rollback.deadline
+    if _ramps(state):
+        state = _ramp(plan, state, now, effects, late=now - since > allowed)
+        return told(plan, state, now, effects, notes=notes)
     situation = Situation(
         state=state.name,
         step_is_overdue=state.name.startswith(ROLLING_BACK)
@@ -56,6 +60,23 @@ def on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str,
     return told(plan, after, now, effects, "tick", reasons, notes=notes)
 
 
+def _ramps(state: State) -> bool:
+    """Whether the parameters are on their way back."""
+    vector = state.parameters
+    return state.name == RESTORING and vector is not None and vector.ramps
+
+
+def _ramp(plan: Plan, state: State, now: datetime, effects: Effects, *, late: bool) -> State:
+    """The next point down; the baseline's file at once where nobody acknowledges one."""
+    if not state.unacknowledged:
+        return restore(plan, state, now, effects)
+    if not late:
+        return state
+    title = f"{plan.rollout}: the parameters are restored at once"
+    effects.alert(Severity.CRITICAL, "parameters", title, "a point was not acknowledged in time")
+    return restore(plan, state, now, effects, at_once=True)
+
+
 def on_acknowledgement(
     plan: Plan, before: State, event: Acknowledgement, now: datetime
 ) -> Decision:
@@ -77,7 +98,7 @@ def on_acknowledgement(
     if event.ok and known and plan.step(state.name) is None:
         situation = Situation(
             state=state.name,
-            step_is_done=not waiting and state.verify_due is None,
+            step_is_done=not waiting and state.verify_due is None and not _ramps(state),
             some_step_failed=bool(overdue),
             must_lock=must_lock(plan, state, now),
             all_recovered=state.name == PARTIAL and not overdue and not waiting,

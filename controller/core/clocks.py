@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from controller.core.assess import span
 from controller.core.calendar import MILLISECOND, milliseconds
+from controller.core.parameters import on_time
 from controller.core.plan import Plan
 from controller.core.state import (
     APPROVAL,
@@ -65,6 +66,7 @@ def advance_clocks(
             waited_ms=state.waited_ms + (0 if side in (PAUSED, APPROVAL) else opened),
             side_ms=state.side_ms + (opened if side else 0),
             asked_ms=state.asked_ms + (opened if side == APPROVAL else 0),
+            parameters=on_time(plan, state, watched, dwells=dwells),
         ),
         notes,
     )
@@ -86,6 +88,11 @@ def _moved(state: State, by: timedelta) -> State:
         counters=counters,
         step_since=state.step_since and state.step_since + by,
         verify_due=state.verify_due and state.verify_due + by,
+        parameters=state.parameters
+        and replace(
+            state.parameters,
+            stepped_at=state.parameters.stepped_at and state.parameters.stepped_at + by,
+        ),
     )
 
 

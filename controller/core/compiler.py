@@ -20,6 +20,7 @@ from controller.core.plan import (
     Counting,
     FreezeWindow,
     MetricPlan,
+    ParametersPlan,
     Plan,
     RollbackPlan,
     Step,
@@ -37,6 +38,7 @@ from controller.policy.expression import (
     Guard,
     references,
 )
+from controller.policy.interpolation import points
 from controller.policy.levels import Levels, can_say, gate_level, trigger_level
 from controller.policy.models import (
     LIVE_PUBLISHERS,
@@ -119,6 +121,7 @@ def compile_plan(
         steps=steps,
         triggers=triggers,
         rollback=rollback,
+        parameters=_parameters(policy, steps),
         baseline_kept=frozenset(
             here.name
             for here, following in pairwise(steps)
@@ -319,6 +322,24 @@ def _targets(policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
     shares = tuple(name for name, target in targets if isinstance(target, SHARE_PUBLISHERS))
     configs = tuple(name for name, target in targets if isinstance(target, ConfigPublisher))
     return shares or (SHARE_TARGET,), configs
+
+
+def _parameters(policy: Policy, steps: tuple[Step, ...]) -> ParametersPlan | None:
+    said = policy.transition.parameters
+    if said is None:
+        return None
+    moving = [step.name for step in steps if said.over is None or step.stage in (said.stages or ())]
+    asked, back = said.acknowledge, said.back
+    return ParametersPlan(
+        grid=tuple(Share(int(point * WHOLE)) for point in points(policy, said)),
+        over_ms=milliseconds(said.over) if said.over is not None else 0,
+        stages=frozenset(said.stages or ()),
+        last=moving[-1] if moving else steps[-1].name,
+        within_ms=milliseconds(asked.within) if asked is not None else None,
+        otherwise=asked.otherwise if asked is not None else "rollback",
+        back=back.over if back is not None else None,
+        at_once_from=Severity[(back.at_once_from if back is not None else "low").upper()],
+    )
 
 
 def _rollback(rollback: Rollback, steps: tuple[Step, ...], *, has_configs: bool) -> RollbackPlan:

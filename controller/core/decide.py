@@ -16,11 +16,12 @@ from controller.core.clocks import advance_clocks
 from controller.core.counting import NOTHING
 from controller.core.decision import Decision, Explanation
 from controller.core.effect import Severity
-from controller.core.enter import Effects, enter
+from controller.core.enter import Effects, enter, set_parameters
 from controller.core.event import Acknowledgement, Command, Drift, Event, PolicyEdit, Tick
 from controller.core.explain import DONE, explanation
 from controller.core.machine import Situation
 from controller.core.measurement import BASELINE, Measurement, Measurements
+from controller.core.parameters import due, silent
 from controller.core.people import on_apply, on_command, on_policy_edit
 from controller.core.plan import Plan, Step
 from controller.core.state import APPROVAL, HELD, PAUSED, ROLLING_BACK, Counter, State
@@ -65,13 +66,20 @@ def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
     def explain() -> Explanation:
         return explanation(plan, looked, now, event.measurements, clocked, notes)
 
-    if effects is None and nothing_stirs(step, state, found):
+    mute = silent(plan, state)
+    further = due(plan, step, state) if event.scheduled else None
+    stirs = mute or further is not None or not nothing_stirs(step, state, found)
+    if effects is None and not stirs:
         return Decision(state, now, explain)
-    situation = _situation(step, state, found, event.scheduled)
+    situation = _situation(plan, step, state, found, event.scheduled)
     target = plan.machine.move("tick", situation) if calls_for_move(situation) else None
     if target is None:
+        if further is not None:
+            effects = effects or Effects(state.rollout, state.seq, now)
+            state, keys = set_parameters(plan, state, further, effects)
+            state = replace(state, unacknowledged=(*state.unacknowledged, *keys))
         return Decision(state, now, explain, effects.done() if effects else (), "", rehearsed)
-    reasons = _reasons(step, before, state, found, target)
+    reasons = _reasons(plan, step, before, state, found, target)
     effects = effects or Effects(state.rollout, state.seq, now)
     after = enter(plan, state, target, reasons, now, effects, severity_of(found.triggers))
     return Decision(after, now, explain, effects.done(), "tick", (*reasons, *rehearsed))
@@ -139,10 +147,12 @@ def _counted(state: State, changed: dict[str, Counter]) -> State:
     return replace(state, counters=kept)
 
 
-def _situation(step: Step, state: State, found: Assessment, scheduled: bool) -> Situation:
+def _situation(
+    plan: Plan, step: Step, state: State, found: Assessment, scheduled: bool
+) -> Situation:
     """The guards of a live state."""
     side = state.name.partition(".")[2]
-    lapsed = _lapsed(step, state, side, found.earned) if scheduled else ""
+    lapsed = _lapsed(plan, step, state, side, found.earned) if scheduled else ""
     holds = bool(found.asking("hold"))
     return Situation(
         state=state.name,
@@ -156,9 +166,12 @@ def _situation(step: Step, state: State, found: Assessment, scheduled: bool) -> 
     )
 
 
-def _lapsed(step: Step, state: State, side: str, earned: bool) -> str:
+def _lapsed(plan: Plan, step: Step, state: State, side: str, earned: bool) -> str:
     """What a deadline that has passed asks for: of the step (not while a person has it paused,
-    nor when only a freeze window keeps it from advancing), or of an approval nobody gave."""
+    nor when only a freeze window keeps it from advancing), of an approval nobody gave, or of
+    parameters that nobody acknowledged."""
+    if plan.parameters is not None and silent(plan, state):
+        return plan.parameters.otherwise
     if side == PAUSED or (earned and side == ""):
         return ""
     if side == APPROVAL:
@@ -185,7 +198,7 @@ def calls_for_move(situation: Situation) -> bool:
 
 
 def _reasons(
-    step: Step, before: State, state: State, found: Assessment, target: str
+    plan: Plan, step: Step, before: State, state: State, found: Assessment, target: str
 ) -> tuple[str, ...]:
     """Why the machine moved: every trigger that asked for it, or the clock that ran out."""
     side = target.partition(".")[2]
@@ -196,6 +209,9 @@ def _reasons(
         )
         if found.asking(kind):
             return asked
+        if plan.parameters is not None and silent(plan, state):
+            waited = span(plan.parameters.within_ms or 0)
+            return (f"parameters: not acknowledged within {waited}", *asked)
         if before.name.endswith(f".{APPROVAL}"):
             return ("approval: nobody approved in time", *asked)
         return ("deadline: the stage took too long", *asked)

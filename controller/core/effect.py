@@ -47,6 +47,18 @@ class Activate(Struct, frozen=True, tag="activate"):
     token: int
 
 
+class SetParameters(Struct, frozen=True, tag="set_parameters"):
+    """Make the parameters at `progress` (in 1/100,000, of the way from the baseline's
+    configuration to the candidate's) the effective ones at `target`. Acknowledged once they are
+    read back and every process that the policy names has said that it runs with them."""
+
+    key: str
+    target: str
+    progress: Share
+    epoch: int
+    token: int
+
+
 class Verify(Struct, frozen=True, omit_defaults=True, tag="verify"):
     """Read the share back from `target`; acknowledged only when it is `share`, mirrored or not."""
 
@@ -76,4 +88,4 @@ class Alert(Struct, frozen=True, tag="alert"):
     at: datetime | None = None
 
 
-Effect = SetShare | Activate | Verify | VerifyActive | Alert
+Effect = SetShare | Activate | SetParameters | Verify | VerifyActive | Alert

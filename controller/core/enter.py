@@ -13,13 +13,16 @@ from controller.core.effect import (
     Activate,
     Alert,
     Effect,
+    SetParameters,
     SetShare,
     Severity,
     Verify,
     VerifyActive,
 )
+from controller.core.parameters import anew as published_anew
+from controller.core.parameters import asked, due, further_back, may_ramp
 from controller.core.plan import WATCH, Plan, Step
-from controller.core.share import NONE, percent_text
+from controller.core.share import NONE, WHOLE, Share, percent_text
 from controller.core.state import (
     APPROVAL,
     COMPLETED,
@@ -29,6 +32,7 @@ from controller.core.state import (
     ROLLED_BACK,
     ROLLING_BACK,
     State,
+    Vector,
 )
 
 Kept = TypeVar("Kept")
@@ -72,6 +76,15 @@ class Effects:
         for target in plan.config_targets:
             keys.append(self._key())
             self._found.append(Activate(keys[-1], target, version, state.epoch, self._seq))
+        return tuple(keys)
+
+    def parameters(self, plan: Plan, state: State, progress: Share) -> tuple[str, ...]:
+        """Publish the parameters at `progress`; returns the keys to wait for."""
+        keys = []
+        for target in plan.config_targets:
+            keys.append(self._key())
+            effect = SetParameters(keys[-1], target, progress, state.epoch, self._seq)
+            self._found.append(effect)
         return tuple(keys)
 
     def verify(self, plan: Plan) -> tuple[str, ...]:
@@ -172,12 +185,13 @@ def _enter_live(
             firing=(),
             failed_steps=(),
             overdue=(),
+            parameters=None,
             frozen={},
             would_have={},
         )
     keys = effects.share(plan, state, mirror=step.mirror) if share_changes or anew else ()
-    if step.stage == WATCH or anew:
-        keys += effects.activate(plan, state, _in_force(plan, step))
+    state, published = _configuration(plan, state, step, effects, anew=anew)
+    keys += published
     effects.alert(
         Severity.LOW,
         "stage",
@@ -201,9 +215,12 @@ def stay(plan: Plan, state: State, effects: Effects) -> State:
     step = plan.step(state.name) or plan.steps[-1]
     if state.share != step.share:
         state = replace(state, share=step.share, dwell_ms=0, waited_ms=0)
-    version = plan.candidate.name if state.name == COMPLETED else _in_force(plan, step)
     keys = effects.share(plan, state, mirror=step.mirror)
-    keys += effects.activate(plan, state, version)
+    if state.name == COMPLETED:
+        keys += effects.activate(plan, state, plan.candidate.name)
+    else:
+        state, published = _configuration(plan, state, step, effects, anew=True)
+        keys += published
     return replace(state, unacknowledged=keys, split_since=None)
 
 
@@ -214,9 +231,31 @@ def publish_again(plan: Plan, state: State, target: str, effects: Effects) -> St
     return replace(state, unacknowledged=state.unacknowledged + keys, split_since=None)
 
 
-def _in_force(plan: Plan, step: Step) -> str:
-    """The version whose configuration holds in a live step: the candidate's from promotion on."""
-    return plan.candidate.name if step.stage == WATCH else plan.baseline.name
+def _configuration(
+    plan: Plan, state: State, step: Step, effects: Effects, *, anew: bool
+) -> tuple[State, tuple[str, ...]]:
+    """What is effective in a live step, where that is not published already: the candidate's
+    configuration from promotion on, before it the baseline's or the parameters on their way.
+    Returns the keys to wait for."""
+    way = plan.parameters
+    if way is None:
+        if step.stage != WATCH and not anew:
+            return state, ()
+        version = plan.candidate.name if step.stage == WATCH else plan.baseline.name
+        return state, effects.activate(plan, state, version)
+    if step.stage == WATCH:
+        keys = effects.activate(plan, state, plan.candidate.name)
+        return replace(state, parameters=asked(state.parameters, WHOLE, keys)), keys
+    wanted = published_anew(plan, way, step, state) if anew else due(plan, step, state)
+    return (state, ()) if wanted is None else set_parameters(plan, state, wanted, effects)
+
+
+def set_parameters(
+    plan: Plan, state: State, progress: Share, effects: Effects
+) -> tuple[State, tuple[str, ...]]:
+    """A new vector asked for; returns the keys to wait for, which are not added to the state's."""
+    keys = effects.parameters(plan, state, progress)
+    return replace(state, parameters=asked(state.parameters, progress, keys)), keys
 
 
 def _mirrors(plan: Plan, name: str) -> bool:
@@ -244,6 +283,7 @@ def _enter_side(
         return replace(
             state,
             waited_ms=0 if late else state.waited_ms,
+            parameters=state.parameters and replace(state.parameters, unanswered_ms=0),
             asked_ms=0 if silent else state.asked_ms,
         )
     elif came_from.endswith(f".{APPROVAL}") and not state.approved_by:
@@ -285,6 +325,8 @@ def _enter_return(
             put_right=False,
             approved_by=(),
             told_to_advance="",
+            parameters=state.parameters
+            and replace(state.parameters, ramps=may_ramp(plan, state, severity), stepped_at=None),
         )
         title = f"{plan.rollout} goes back to {plan.baseline.name}"
         effects.alert(max(severity, Severity.HIGH), "rollback", title, *state.reasons)
@@ -293,7 +335,7 @@ def _enter_return(
             state = replace(state, share=NONE)
             keys = effects.share(plan, state, mirror=False)
         case "restore":
-            keys = effects.activate(plan, state, plan.baseline.name)
+            return restore(plan, state, now, effects)
         case "verify":
             if plan.rollback.verify_after:
                 return replace(
@@ -303,3 +345,22 @@ def _enter_return(
         case _:
             raise ValueError(f"unknown rollback step {step!r}")
     return replace(state, unacknowledged=keys)
+
+
+def restore(
+    plan: Plan, state: State, now: datetime, effects: Effects, *, at_once: bool = False
+) -> State:
+    """The baseline's configuration is made effective; where the parameters ramp, the next point on
+    their way back first, if its time has come."""
+    way, vector = plan.parameters, state.parameters
+    if way is not None and vector is not None and vector.ramps and not at_once:
+        point, at = further_back(way, vector, now)
+        if point == vector.progress:
+            return state
+        if point > NONE:
+            state, keys = set_parameters(plan, state, point, effects)
+            vector = state.parameters and replace(state.parameters, stepped_at=at)
+            return replace(state, parameters=vector, unacknowledged=keys, step_since=now)
+    keys = effects.activate(plan, state, plan.baseline.name)
+    home = Vector(keys=keys) if way is not None else None
+    return replace(state, parameters=home, unacknowledged=keys, step_since=now)

@@ -12,9 +12,12 @@ from controller.core.counting import held_ms, times
 from controller.core.decision import Decision, Explanation, Progress, RuleResult, Term
 from controller.core.enter import Effects
 from controller.core.measurement import Measurements, Outcome
+from controller.core.parameters import awaited, holds_back
 from controller.core.plan import Counting, Plan, Step
+from controller.core.share import percent_text
 from controller.core.state import (
     APPROVAL,
+    AT_BASELINE,
     COMPLETED,
     COOLDOWN,
     HELD,
@@ -42,7 +45,7 @@ def explanation(
         return Explanation(
             state=state.name,
             share=state.share,
-            clocks=_return_clocks(plan, state),
+            clocks=(*_return_clocks(plan, state), *_on_the_way(plan, state)),
             would_have=_would_have(plan, state),
             notes=notes,
         )
@@ -67,7 +70,7 @@ def explanation(
         next_share=following.share if following else None,
         checks=tuple(_check(checked, now, plan.calendar) for checked in checks),
         triggers=tuple(_trigger(judged, now, plan.calendar) for judged in triggers),
-        clocks=_live_clocks(step, state),
+        clocks=(*_live_clocks(step, state), *_on_the_way(plan, state)),
         blockers=stands,
         would_have=_would_have(plan, state),
         notes=notes,
@@ -160,8 +163,10 @@ def _blockers(
 ) -> tuple[str, ...]:
     """What has to change before the rollout may advance, in words; none when it may."""
     found: list[str] = []
-    if state.unacknowledged:
-        found.append(f"share: {len(state.unacknowledged)} target(s) have not acknowledged it")
+    shares = len(state.unacknowledged) - len(awaited(state))
+    if shares:
+        found.append(f"share: {shares} target(s) have not acknowledged it")
+    found += _parameters_wait(plan, step, state)
     if not state.told_to_advance:
         if state.dwell_ms < step.hold_ms:
             left = step.hold_ms - state.dwell_ms
@@ -182,6 +187,23 @@ def _blockers(
     if not plan.calendar.is_open(now):
         found.append(f"calendar: {plan.calendar.name} is closed")
     return tuple(found)
+
+
+def _parameters_wait(plan: Plan, step: Step, state: State) -> list[str]:
+    """What the advance waits for of the parameters."""
+    way, vector = plan.parameters, state.parameters
+    if way is None or vector is None:
+        return []
+    found = []
+    if awaited(state):
+        waits = span(vector.unanswered_ms)
+        limit = f" of {span(way.within_ms)}" if way.within_ms is not None else ""
+        told = percent_text(vector.progress)
+        found.append(f"parameters: {told} of the way is not acknowledged, for {waits}{limit}")
+    if holds_back(plan, step, state) and vector.spent_ms < way.over_ms:
+        left = span(way.over_ms - vector.spent_ms)
+        found.append(f"parameters: {left} of {span(way.over_ms)} to go")
+    return found
 
 
 def _why(outcome: Outcome, terms: tuple[Term, ...], count: str) -> str:
@@ -220,6 +242,21 @@ def _live_clocks(step: Step, state: State) -> tuple[Progress, ...]:
     elif side == HELD:
         clocks.append(Progress("held", state.side_ms, 0))
     return tuple(clocks)
+
+
+def _on_the_way(plan: Plan, state: State) -> tuple[Progress, ...]:
+    """How far the parameters are, and when they go further."""
+    way, vector = plan.parameters, state.parameters
+    at_rest = state.name.partition(".")[0] in (*AT_BASELINE, COMPLETED)
+    if way is None or vector is None or not way.over_ms or at_rest:
+        return ()
+    note = f"{percent_text(vector.progress)} of the way"
+    following = next((point for point in way.grid if point > vector.progress), None)
+    if plan.step(state.name) is not None and following is not None:
+        at = -(-way.grid.index(following) * way.over_ms // (len(way.grid) - 1))
+        left = span(max(0, at - vector.spent_ms))
+        note += f", {percent_text(following)} after {left} more of its time"
+    return (Progress("parameters", vector.spent_ms, way.over_ms, note),)
 
 
 def _return_clocks(plan: Plan, state: State) -> tuple[Progress, ...]:

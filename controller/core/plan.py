@@ -189,6 +189,24 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class ParametersPlan:
+    """How the parameters get from the baseline's to the candidate's. `grid`: every progress at
+    which they are published, from 0 to the whole; `over_ms` of open time in the `stages`, or 0
+    where progress is the candidate's share; `last`: the step that is not left before they have
+    arrived. Unacknowledged for `within_ms` (None: nobody is asked), `otherwise`. Back over
+    `back` (None: at once), for rollbacks below the severity `at_once_from`."""
+
+    grid: tuple[Share, ...]
+    over_ms: int
+    stages: frozenset[str]
+    last: str
+    within_ms: int | None
+    otherwise: Literal["rollback", "pause"]
+    back: timedelta | None
+    at_once_from: Severity
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackPlan:
     """The way back. `restart` is the name of the step to start from again."""
 
@@ -250,6 +268,7 @@ class Plan:
     steps: tuple[Step, ...]
     triggers: tuple[TriggerPlan, ...]
     rollback: RollbackPlan
+    parameters: ParametersPlan | None
     baseline_kept: frozenset[str]
     """Steps after which the baseline is frozen: its last good measurements are kept there."""
     machine: "RolloutMachine"

@@ -39,6 +39,20 @@ class Counter(Struct, frozen=True, omit_defaults=True):
     firing: datetime | None = None
 
 
+class Vector(Struct, frozen=True, omit_defaults=True):
+    """How far the parameters are on their way. `progress` of the vector last asked for (in
+    1/100,000), by the effects `keys`; `spent_ms` of open time on the way; `unanswered_ms` of open
+    time without the acknowledgement of that vector. On the way back `ramps` says that they go
+    through the points between, one after another, the last of them asked for at `stepped_at`."""
+
+    progress: Share = NONE
+    keys: tuple[str, ...] = ()
+    spent_ms: int = 0
+    unanswered_ms: int = 0
+    ramps: bool = False
+    stepped_at: datetime | None = None
+
+
 class State(Struct, frozen=True, omit_defaults=True):
     """One rollout. `name` is the machine's state: `canary`, `ramp-25`, `ramp-25.paused`,
     `rolling_back.baseline_traffic`, `completed`; `at` is the time of the last event.
@@ -51,7 +65,8 @@ class State(Struct, frozen=True, omit_defaults=True):
     `unacknowledged` and `overdue` are keys of effects; `verify_due` is when the read-back of a
     rollback is asked for, `put_right` that it has failed once and the baseline was published
     again. `frozen` holds what was last known of the baseline before it lost its
-    traffic. `would_have` is when triggers on a dry run first fired, by name."""
+    traffic. `parameters` is None where none are published. `would_have` is when triggers on a dry
+    run first fired, by name."""
 
     rollout: str
     policy: str
@@ -78,6 +93,7 @@ class State(Struct, frozen=True, omit_defaults=True):
     put_right: bool = False
     failed_steps: tuple[str, ...] = ()
     rollbacks: tuple[datetime, ...] = ()
+    parameters: Vector | None = None
     frozen: dict[str, Measurement] = {}
     would_have: dict[str, datetime] = {}
     reasons: tuple[str, ...] = ()

@@ -6,8 +6,9 @@ from controller.core.compiler import SHARE_TARGET
 from controller.effects.alerts import AlertLog
 from controller.effects.base import LiveTarget, Target
 from controller.effects.blending import blending
-from controller.effects.config import ConfigFile
+from controller.effects.config import ConfigFile, Versions
 from controller.effects.file import FLAGD, OWN, Origin, ShareFile
+from controller.effects.processes import Processes
 from controller.policy.models import (
     SHARE_PUBLISHERS,
     ConfigPublisher,
@@ -28,12 +29,16 @@ def open_targets(policy: Policy, base_dir: Path, state_dir: Path, store: str) ->
     what the policy does not place is kept in `state_dir`. `store`: the name of the store whose
     decisions these are."""
     targets: dict[str, Target] = {ALERTS: open_alert_log(state_dir)}
-    versions = {
+    files = {
         version.version: base_dir / version.config
         for version in (policy.baseline, policy.candidate)
         if version.config is not None
     }
     origin = origin_of(policy, store)
+    versions = Versions(files, policy.baseline.version, policy.candidate.version)
+    way = policy.transition.parameters
+    asked = way.acknowledge if way is not None else None
+    processes = Processes(base_dir / asked.directory, asked.by) if asked is not None else None
     for name, target in policy.publish.items():
         match target:
             case FilePublisher():
@@ -42,9 +47,7 @@ def open_targets(policy: Policy, base_dir: Path, state_dir: Path, store: str) ->
                 targets[name] = ShareFile(base_dir / target.path, origin, FLAGD)
             case ConfigPublisher():
                 path = base_dir / target.path
-                targets[name] = ConfigFile(
-                    path, versions, policy.baseline.version, policy.rollout, store
-                )
+                targets[name] = ConfigFile(path, versions, policy.rollout, store, way, processes)
             case HaproxyPublisher() | WebhookPublisher():
                 targets[name] = open_live(name, target, base_dir, origin)
     if not any(isinstance(target, SHARE_PUBLISHERS) for target in policy.publish.values()):

@@ -9,6 +9,11 @@ class EffectError(Exception):
     """The target did not take the effect, or did not show it when read back. Retried."""
 
 
+class NotYet(EffectError):
+    """The effect is where it should be, and somebody who must say so has not yet: asked again soon,
+    and no failure of the target. How long that may last is for the policy to say."""
+
+
 class Target(Protocol):
     """Where effects go. Add one: a file here, a model in `policy.models`, a line in
     `effects.open_targets`."""

@@ -93,6 +93,8 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
                       safe=_as_decided(old.metrics) == _as_decided(new.metrics))  # fmt: skip
     yield from _routing(old.routing, new.routing)
     yield from _blend(old.transition.blend, new.transition.blend)
+    yield from _plain("transition.parameters", old.transition.parameters,
+                      new.transition.parameters, safe=False)  # fmt: skip
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)

@@ -51,7 +51,7 @@ def parse_condition(text: str, names: Names) -> Condition:
         raise ConditionError(
             text, 1, "P206", message, f"at most {MAX_LENGTH}; write several, one for each limit"
         )
-    return _Parser(text, names).parse()
+    return Parser(text, names).parse()
 
 
 def write_condition(node: Condition | Term) -> str:
@@ -94,14 +94,13 @@ def column_of(node: Condition | Term) -> int:
             return node.column
 
 
-class _Parser(Calls):
+class Parser(Calls):
     """Recursive descent over the tokens of one condition."""
 
     def parse(self) -> Condition:
         if self._ended():
-            raise self._error(
-                self._now, "P201", "nothing to check", "write candidate.METRIC <= LIMIT"
-            )
+            hint = f"write {self.measured.split(',')[0]} <= LIMIT"
+            raise self._error(self._now, "P201", "nothing to check", hint)
         node = self._condition(self._disjunction())
         if not self._ended():
             raise self._unexpected()
@@ -236,7 +235,7 @@ class _Parser(Calls):
 
     def _measures_something(self, node: Compare) -> None:
         if not any(references(node)):
-            hint = "one side must be candidate.METRIC, baseline.METRIC or SOURCE.silent"
+            hint = f"one side must be {self.measured}"
             message = "two numbers are compared, nothing is measured"
             raise self._error_at(column_of(node), "P204", message, hint)
         if same(node.left, node.right):

@@ -1,5 +1,7 @@
 """Where a reader of conditions stands among the words, and what it can take from there."""
 
+from typing import ClassVar
+
 from controller.policy.expression import Number
 from controller.policy.findings import did_you_mean
 from controller.policy.names import Names
@@ -13,6 +15,9 @@ KEYWORDS = ("and", "or", "not")
 
 class Cursor:
     """The words of one condition, and the names that it may use."""
+
+    measured: ClassVar = "candidate.METRIC, baseline.METRIC or SOURCE.silent"
+    """What a condition speaks of, for hints."""
 
     def __init__(self, text: str, names: Names) -> None:
         self._text, self._names = text, names
@@ -71,7 +76,7 @@ class Cursor:
 
     def _unexpected(self) -> ConditionError:
         token = self._now
-        hint = "a value is candidate.METRIC, baseline.METRIC, SOURCE.silent or a number"
+        hint = f"a value is {', '.join(self.measured.split(' or '))} or a number"
         if token.text.lower() in KEYWORDS and token.text not in KEYWORDS:
             hint = f"write {token.text.lower()!r}"
         return self._error(token, "P201", f"unexpected {shown(token)}", hint)

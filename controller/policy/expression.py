@@ -47,8 +47,8 @@ class Reference:
 
     @property
     def key(self) -> str:
-        """As in `core.measurement.reference`."""
-        return f"{self.subject}.{self.metric}"
+        """As in `core.measurement.reference`; of a parameter, its path."""
+        return f"{self.subject}.{self.metric}" if self.subject else self.metric
 
 
 @dataclass(frozen=True, slots=True)

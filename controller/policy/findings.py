@@ -99,6 +99,12 @@ CODES: Mapping[str, str] = {
     "P392": "a key of a blend that its mode does not read",
     "P393": "a blend that no client can read",
     "P394": "a blend that never comes",
+    # Parameters
+    "P395": "configurations that nothing can lead between, or nowhere to publish what is between",
+    "P396": "a parameter that is not there, that is named twice, or that differs and is not named",
+    "P397": "a way that a parameter's values cannot take",
+    "P398": "a constraint that breaks on the way",
+    "P399": "parameters that do not arrive",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

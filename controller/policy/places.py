@@ -18,6 +18,11 @@ class Places:
     def __init__(self, path: Path, text: str, root: Node) -> None:
         self._path, self._text, self._root = path, text, root
 
+    @property
+    def directory(self) -> Path:
+        """Where the document is; its relative paths start there."""
+        return self._path.parent
+
     def node(self, where: Where) -> Node:
         """The node at `where`, or the nearest above it that is written."""
         node = self._root

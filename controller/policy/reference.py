@@ -124,7 +124,7 @@ routing:
     candidate: {key: [book-007], account: [PAPER]}
 
 stages:
-  - {name: shadow, weight: 0%, mirror: true, hold: 30m}
+  - {name: shadow, weight: 0%, mirror: true, hold: 2h}
   - name: ramp
     weights: [5%, 25%, 50%]
     hold: 2h
@@ -173,13 +173,26 @@ transition:
     performance: {learning_rate: 0.15, sharing: 1%, scale: 1%, cost: 0.02%, least: 0%, most: 50%,
                   step: 5%, every: 1d}
     calibration: {worst: 0.25, samples: 200}
+  parameters:
+    over: 2h
+    stages: [shadow]
+    changes: 20
+    rules:
+      - {path: entry.threshold, curve: log}
+      - {path: entry.offset, curve: logistic, steepness: 6, tick: 0.25}
+      - {path: entry.slices, curve: steps, steps: 4}
+      - {path: entry.style, switch_at: 50%}
+    rest: {switch_at: 100%}
+    constraints: [entry.offset < entry.limit]
+    acknowledge: {directory: live/acknowledged, by: [engine, risk], within: 1m, else: rollback}
+    back: {over: 10m, at_once_from: high}
 
 rollback:
   plan: [baseline_traffic, restore, verify]
   deadline: 30s
   verify_after: 5m
   cooldown: 1h
-  restart: ramp
+  restart: shadow
   lock: {after: 3, per: 1h}
 """
 """A policy in which every key of the language stands. Its parts are shown where they belong."""

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from controller.core.calendar import AlwaysOpen
 from controller.core.measurement import BASELINE, Measurement
+from controller.core.parameters import moves
 from controller.core.plan import Limit, Plan, Step
 from controller.core.state import State, stage_step
 
@@ -122,6 +123,8 @@ class _Stretches:
         if not self._possible or state.counters or state.firing or state.unacknowledged:
             return 0
         step = self._step
+        if moves(self._plan, step, state):
+            return 0
         before_dwell = self._before(step.hold_ms - state.dwell_ms)
         if before_dwell > 0 and not state.told_to_advance:
             length = min(int(self._quiet_until[row]) - row, before_dwell)
@@ -140,6 +143,8 @@ class _Stretches:
         if not self._possible or plan.freeze or row >= len(self._same_until):
             return 0
         if state.name != step.name or state.unacknowledged or state.told_to_advance:
+            return 0
+        if moves(plan, step, state):
             return 0
         clocks = replace(
             before,

@@ -10,11 +10,19 @@ from pathlib import Path
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
 from controller.core.decision import Explanation, RuleResult
-from controller.core.effect import Activate, Alert, Effect, SetShare, Verify, VerifyActive
+from controller.core.effect import (
+    Activate,
+    Alert,
+    Effect,
+    SetParameters,
+    SetShare,
+    Verify,
+    VerifyActive,
+)
 from controller.core.event import Command, Tick
 from controller.core.measurement import Outcome
 from controller.core.plan import Plan
-from controller.core.share import percent_text
+from controller.core.share import NONE, WHOLE, percent_text
 from controller.core.state import ROLLING_BACK
 from controller.replay.scenario import Claims, Expectation, Scenario
 from controller.replay.timeline import Happened, Timeline
@@ -194,6 +202,8 @@ def as_claimed(effect: Effect) -> tuple[str, str]:
             return "set_share", percent_text(effect.share)
         case Verify():
             return "verify", percent_text(effect.share)
+        case SetParameters():
+            return "set_parameters", percent_text(effect.progress)
         case Activate():
             return "activate", effect.version
         case VerifyActive():
@@ -264,15 +274,23 @@ def _about_files(
                 found.append(f"{target} does not hold the bytes of {wanted}")
             continue
         active = [
-            effect.version
+            _version(plan, effect)
             for one in past
             for effect in one.decision.effects
-            if isinstance(effect, Activate) and effect.target == target
+            if isinstance(effect, Activate | SetParameters) and effect.target == target
         ]
-        there = configs.get(active[-1]) if active else None
+        there = configs.get(active[-1], active[-1]) if active else None
         if there is None or Path(there) != Path(wanted):
             found.append(f"{target} holds {there or 'nothing'}")
     return found
+
+
+def _version(plan: Plan, effect: Activate | SetParameters) -> str:
+    """Whose file an effect puts there; between both ends it is nobody's."""
+    if isinstance(effect, Activate):
+        return effect.version
+    ends = {NONE: plan.baseline.name, WHOLE: plan.candidate.name}
+    return ends.get(effect.progress, f"parameters at {percent_text(effect.progress)}")
 
 
 def _picture(timeline: Timeline, at: timedelta, claims: Claims) -> list[str]:

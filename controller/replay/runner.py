@@ -22,6 +22,7 @@ from controller.core.decision import Decision
 from controller.core.effect import Activate, Alert, Effect, SetShare
 from controller.core.event import Acknowledgement, Command, CommandName, Drift, Event, Tick
 from controller.core.measurement import Outcome
+from controller.core.parameters import standing
 from controller.core.plan import Plan
 from controller.core.share import NONE
 from controller.core.state import State
@@ -113,6 +114,7 @@ def initial_state(scenario: Scenario, plan: Plan, feed: Feed) -> State:
         started_at=start - BEFORE * plan.tick,
         entered_at=start,
         step_since=start,
+        parameters=standing(plan, step),
         frozen=feed.baseline_before() if step.frozen_baseline else {},
     )
 

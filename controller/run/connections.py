@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from controller.core.effect import Activate, Alert, Effect
+from controller.core.effect import Activate, Alert, Effect, SetParameters
 from controller.core.state import State
 from controller.effects import ALERTS, open_targets
 from controller.effects.base import EffectError, Target
@@ -229,7 +229,7 @@ class Opened:
         """Nothing is written where a variable should have said where to."""
         policy = self._plans.known(state.policy, now).policy
         places: list[object] = [policy.publish.get(name)]
-        if isinstance(effect, Activate):
+        if isinstance(effect, Activate | SetParameters):
             places += [policy.baseline.config, policy.candidate.config]
         unset = self._plans.unset_in(places)
         if unset:

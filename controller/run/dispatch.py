@@ -16,11 +16,11 @@ from random import Random
 from threading import Lock
 
 from controller.core.decide import decide
-from controller.core.effect import Activate, Alert, Effect, SetShare
+from controller.core.effect import Activate, Alert, Effect, SetParameters, SetShare
 from controller.core.event import Acknowledgement
 from controller.core.share import NONE
 from controller.core.state import State
-from controller.effects.base import EffectError, Target
+from controller.effects.base import EffectError, NotYet, Target
 from controller.run.unit import PlanOf, UnknownRollout, due_after, handle, not_before
 from controller.store.base import Commit, Delivery, Store, StoreError
 
@@ -53,12 +53,14 @@ class Dispatched:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came of one delivery: the words read back, or the error's. `waits`: it was not tried,
-    an older one for the same target goes first."""
+    an older one for the same target goes first. `not_yet`: nothing is wrong, and somebody has to
+    say so."""
 
     delivery: Delivery
     ok: bool
     detail: str
     waits: bool = False
+    not_yet: bool = False
 
 
 def wait_after(attempts: int, random: Random) -> timedelta:
@@ -152,7 +154,7 @@ class Dispatcher:
         blocked = failing if until > now else ""
         for delivery in group:
             key = delivery.effect.key
-            takes_over = isinstance(delivery.effect, SetShare | Activate)
+            takes_over = isinstance(delivery.effect, SetShare | Activate | SetParameters)
             if blocked not in ("", key) and not takes_over:
                 answers.append(Answer(delivery, False, f"waits for {blocked}", waits=True))
                 continue
@@ -172,6 +174,8 @@ class Dispatcher:
             return answer
         except StoreError:
             raise
+        except NotYet as error:
+            return Answer(delivery, False, str(error), not_yet=True)
         except EffectError as error:
             return Answer(delivery, False, str(error))
         except Exception as error:
@@ -205,10 +209,14 @@ class Dispatcher:
         effect, place = delivery.effect, _place(delivery)
         if answer.waits:
             retry_at = self._failing[place][1]
+        elif answer.not_yet:
+            retry_at = now + FIRST_WAIT
+            self._failing[place] = (effect.key, retry_at)
         else:
             retry_at = now + wait_after(delivery.attempts, self._random)
             self._failing[place] = (effect.key, retry_at)
         level = logging.ERROR if isinstance(effect, Alert) else logging.WARNING
+        level = logging.DEBUG if answer.not_yet else level
         tries = delivery.attempts + 1
         said = f" | {_words(effect)}" if isinstance(effect, Alert) else ""
         log.log(level, "%s not delivered (%d): %s%s", effect.key, tries, trouble, said)
@@ -222,7 +230,8 @@ class Dispatcher:
         for answer in answers:
             name, key = answer.delivery.rollout, answer.delivery.effect.key
             row = rows.of(name)
-            if not row.awaits(key) or not (answer.ok or answer.delivery.attempts == 0):
+            first = answer.delivery.attempts == 0 and not answer.not_yet
+            if not row.awaits(key) or not (answer.ok or first):
                 continue
             event = Acknowledgement(key, answer.ok, answer.detail)
             try:

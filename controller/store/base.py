@@ -168,10 +168,10 @@ class Store(Protocol):
         """One transaction for all. False for each whose rollout has moved on meanwhile (its
         entry, state and effects are not written); the others are durable on return.
 
-        A SetShare or Activate takes the place of the rollout's older undelivered one for the
-        same target. The commit of an Acknowledgement that is `ok` takes its effect out of the
-        outbox: commit first, and a crash redelivers at worst. A commit ends the rollout's lease
-        and needs none. Raises ValueError, and writes nothing, for a decision that does not
+        A SetShare, Activate or SetParameters takes the place of the rollout's older undelivered
+        one for the same target. The commit of an Acknowledgement that is `ok` takes its effect out
+        of the outbox: commit first, and a crash redelivers at worst. A commit ends the rollout's
+        lease and needs none. Raises ValueError, and writes nothing, for a decision that does not
         follow `before` (same rollout, seq + 1) or that holds what JSON cannot say."""
         ...
 

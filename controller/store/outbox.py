@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Row
 
-from controller.core.effect import Activate, Effect, SetShare
+from controller.core.effect import Activate, Effect, SetParameters, SetShare
 from controller.core.event import Acknowledgement
 from controller.store import codec
 from controller.store.base import ATTEMPTS_KEPT, Attempt, DamagedError, Delivery, StoreError
@@ -38,7 +38,7 @@ def write(connection: Connection, accepted: Sequence[Prepared]) -> None:
     newest: dict[tuple[str, str, str], dict[str, object]] = {}
     for item, effect in fresh:
         row = _row(item, effect)
-        if isinstance(effect, SetShare | Activate):
+        if isinstance(effect, SetShare | Activate | SetParameters):
             place = (item.rollout, str(row["kind"]), effect.target)
             if place in newest:
                 newest[place].update(_superseded(row))

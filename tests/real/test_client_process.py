@@ -18,9 +18,10 @@ OURS = {
     "controller.blend.learning", "controller.blend.legs", "controller.blend.mixing",
     "controller.blend.settings", "controller.client", "controller.client.blending",
     "controller.client.client", "controller.client.feed", "controller.client.known",
-    "controller.client.record", "controller.client.stream", "controller.core",
+    "controller.client.parameters", "controller.client.record", "controller.client.stream",
+    "controller.core",
     "controller.core.share", "controller.traffic", "controller.traffic.buckets",
-    "controller.traffic.published", "controller.traffic.route",
+    "controller.traffic.published", "controller.traffic.route", "controller.traffic.running",
 }  # fmt: skip
 OTHERS = {"mmh3", "msgspec", "typing_extensions"}
 """What it may load that neither we nor Python bring."""

@@ -53,7 +53,7 @@ SETTINGS = st.builds(
     limits=st.builds(Limits, st.one_of(st.none(), SIZES), SIZES, st.one_of(st.none(), SIZES)),
     performance=st.builds(Performance, most=PARTS, scale=st.floats(1e-3, 1)),
     calibration=st.builds(Calibration, PARTS, st.integers(1, 5)),
-)  # fmt: skip
+).map(lambda one: msgspec.structs.replace(one, leave=min(one.leave, one.enter)))  # fmt: skip
 RECORDS = st.builds(Record, st.none(), st.none(), brier=PARTS, outcomes=st.integers(0, 5))
 STATES = st.builds(
     State,

@@ -1,11 +1,14 @@
 """Stretches taken at once give what deciding every tick gives."""
 
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.parameters import POLICY, SHARED, write_files
+from support.parameters import plan_of as of_parameters
 from support.plans import T0, plan_of
 from support.policies import policy_texts
 
@@ -169,4 +172,36 @@ def test_a_stretch_ends_where_something_is_due(errors: float, ends: str) -> None
         last = here
     assert moved == moves
     assert ends in moved
+    assert last == each
+
+
+@pytest.mark.parametrize("text", [POLICY, SHARED], ids=["time", "share"])
+def test_parameters_on_their_way_are_decided_tick_by_tick(text: str, tmp_path: Path) -> None:
+    plan = of_parameters(text, write_files(tmp_path))
+    rows = 900
+    columns = {
+        f"{side}.accuracy": Column(np.full(rows, 0.9), np.full(rows, 500))
+        for side in ("candidate", "baseline")
+    }
+
+    def settle(state: State, event: Command | Tick, now: datetime) -> State:
+        state = decide(plan, state, event, now).state
+        while state.unacknowledged:
+            answer = Acknowledgement(state.unacknowledged[0], ok=True)
+            state = decide(plan, state, answer, now).state
+        return state
+
+    def look(before: State, row: int, now: datetime) -> State:
+        found = {name: column.measurement(row) for name, column in columns.items()}
+        return settle(before, Tick(found), now)
+
+    started = settle(State("flow", plan.digest), Command("start", "ann"), T0)
+    plain, each = {}, started
+    for row in range(rows):
+        each = look(each, row, T0 + (row + 1) * plan.tick)
+        plain[each.seq] = each
+    assert each.name == "completed"
+    last = started
+    for last in replay_columns(plan, started, columns, T0, look):
+        assert last == plain[last.seq]
     assert last == each

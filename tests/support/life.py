@@ -18,7 +18,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from controller.core.effect import Activate, Alert, Effect, SetShare, Verify, VerifyActive
+from controller.core.effect import (
+    Activate,
+    Alert,
+    Effect,
+    SetParameters,
+    SetShare,
+    Verify,
+    VerifyActive,
+)
 from controller.core.event import Acknowledgement, Command, PolicyEdit, Tick
 from controller.effects.alerts import AlertLog
 from controller.effects.config import ConfigFile
@@ -151,6 +159,8 @@ def _delivery(effect: Effect) -> str:
             return f"delivery of share {share} in epoch {epoch}"
         case Activate(version=version):
             return f"delivery of configuration {version}"
+        case SetParameters(progress=progress):
+            return f"delivery of parameters at {progress}"
         case Verify():
             return "delivery of a look at the share"
         case VerifyActive():

@@ -18,12 +18,23 @@ from support.plans import T0
 class Desk:
     """One policy, its rollout, its service. `restart` loses all that is only in memory."""
 
-    def __init__(self, place: Path, policy: str, store_timeout: float = 5.0) -> None:
-        """`store_timeout`: how long a call waits for another's lock, in seconds."""
+    def __init__(
+        self,
+        place: Path,
+        policy: str,
+        files: Mapping[str, str] | None = None,
+        store_timeout: float = 5.0,
+    ) -> None:
+        """`files`: what lies beside the policy; `store_timeout`: how long a call waits for
+        another's lock, in seconds."""
         self.place, self.now = place, T0
         self._database = f"sqlite:///{place / 'rollout.db'}?timeout={store_timeout}"
         self.policies = place / "policies"
         self.policies.mkdir()
+        for name, text in (files or {}).items():
+            path = self.policies / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
         self.write(policy)
         self.service = self._open()
         self.service.round()

@@ -67,12 +67,21 @@ def event_words(event: Event) -> str:
 
 def effect_words(effect: object) -> str:
     """An effect in a line."""
-    from controller.core.effect import Activate, Alert, SetShare, Verify, VerifyActive
+    from controller.core.effect import (
+        Activate,
+        Alert,
+        SetParameters,
+        SetShare,
+        Verify,
+        VerifyActive,
+    )
 
     match effect:
         case SetShare():
             mirror = ", mirrored" if effect.mirror else ""
             return f"share {percent_text(effect.share)}{mirror} at {effect.target}"
+        case SetParameters():
+            return f"parameters at {percent_text(effect.progress)} of their way at {effect.target}"
         case Verify():
             return f"read {percent_text(effect.share)} back from {effect.target}"
         case VerifyActive():

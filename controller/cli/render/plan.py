@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from controller.cli.render import words
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
+from controller.core.parameters import longer_ms
 from controller.core.plan import Check, Counting, Plan, Step, TriggerPlan
 from controller.core.share import percent_text
 
@@ -128,7 +129,7 @@ def _way_back(plan: Plan) -> Iterator[str]:
 
 
 def _times(plan: Plan, start: datetime | None) -> Iterator[str]:
-    earliest = sum(step.hold_ms for step in plan.steps)
+    earliest = sum(step.hold_ms for step in plan.steps) + longer_ms(plan)
     latest = sum(
         max(step.deadline_ms, step.hold_ms) + (step.approval.within_ms if step.approval else 0)
         for step in plan.steps

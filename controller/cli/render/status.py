@@ -14,6 +14,7 @@ from controller.cli.render.rules import rules_table
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
 from controller.core.decision import Explanation
+from controller.core.parameters import awaited
 from controller.core.plan import Plan
 from controller.core.share import percent_text
 from controller.core.state import COMPLETED, PENDING, State, stage_step
@@ -48,6 +49,7 @@ class View:
     """By share target: what it last showed; of one rollout alone."""
     controller: Seen | None = None
     warnings: tuple[str, ...] = field(default=())
+    parameters: tuple[str, ...] = ()
 
 
 def fleet(views: list[View]) -> RenderableType:
@@ -77,6 +79,11 @@ def screen(view: View, *, local: bool) -> RenderableType:
     parts += [Text(), _tree(view), *_shown(view)]
     if view.told is not None:
         parts += [Text(), *(Text(f"  {words.clock(clock)}") for clock in view.told.clocks)]
+    if view.parameters and view.state.parameters is not None:
+        title = f"parameters at {percent_text(view.state.parameters.progress)} of their way"
+        title += ", not acknowledged yet" if awaited(view.state) else ""
+        parts += [Rule(title, align="left", style="dim")]
+        parts += [Text(f"  {line}") for line in view.parameters]
     if view.told is not None and (view.told.checks or view.told.triggers):
         age = span(milliseconds(view.now - view.looked_at)) if view.looked_at else "?"
         parts += [Rule(f"measured {age} ago", align="left", style="dim"), rules_table(view.told)]

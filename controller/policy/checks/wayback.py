@@ -94,6 +94,15 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
     if policy.routing.max_age is not None:
         yield ("routing", "max_age"), policy.routing.max_age
     yield from _of_blend(policy.transition.blend)
+    parameters = policy.transition.parameters
+    if parameters is not None:
+        where = ("transition", "parameters")
+        if parameters.over is not None:
+            yield (*where, "over"), parameters.over
+        if parameters.acknowledge is not None:
+            yield (*where, "acknowledge", "within"), parameters.acknowledge.within
+        if parameters.back is not None:
+            yield (*where, "back", "over"), parameters.back.over
     for name, source in policy.sources.items():
         if not isinstance(source, PushSource):
             yield ("sources", name, "timeout"), source.timeout

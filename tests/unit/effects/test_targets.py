@@ -13,7 +13,7 @@ from controller.core.share import Share
 from controller.effects import open_targets, routing
 from controller.effects.alerts import AlertLog
 from controller.effects.base import EffectError
-from controller.effects.config import ConfigFile
+from controller.effects.config import ConfigFile, Versions
 from controller.effects.file import FLAGD, Origin, ShareFile
 from controller.policy.load import load_text
 from controller.traffic.published import Pins, Routing
@@ -40,7 +40,7 @@ def config(tmp_path: Path) -> ConfigFile:
     (tmp_path / "v1.json").write_bytes(b'{"old": 1}\r\n')
     (tmp_path / "v3.json").write_bytes(b'{"new": 3}')
     versions = {"v1": tmp_path / "v1.json", "v3": tmp_path / "v3.json"}
-    return ConfigFile(tmp_path / "live.json", versions, "v1", "signal", "home")
+    return ConfigFile(tmp_path / "live.json", Versions(versions, "v1", "v3"), "signal", "home")
 
 
 def activate(version: str, token: int) -> Activate:
@@ -151,7 +151,7 @@ def test_the_baselines_configuration_gets_through_whatever_was_noted(config: Con
 def test_the_candidate_of_somebody_else_is_not_overwritten_by_ours(
     config: ConfigFile, rollout: str, store: str
 ) -> None:
-    other = ConfigFile(config.path, config._versions, "v1", rollout, store)
+    other = ConfigFile(config.path, config._versions, rollout, store)
     other.deliver(activate("v3", 40))
     with pytest.raises(EffectError, match=f"v3 was put there by {rollout} of store {store}"):
         config.deliver(activate("v3", 5))
@@ -213,7 +213,7 @@ def test_a_line_torn_by_a_crash_does_not_spoil_the_next(tmp_path: Path) -> None:
     ("make", "effect"),
     [
         (lambda p: ShareFile(p, HOME), activate("v1", 1)),
-        (lambda p: ConfigFile(p, {}, "a", "r", "home"), share(1)),
+        (lambda p: ConfigFile(p, Versions({}, "a", "b"), "r", "home"), share(1)),
         (AlertLog, share(1)),
     ],
 )

@@ -1,5 +1,6 @@
 """The language page says what the program does."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,13 @@ def test_the_example_is_a_policy_without_findings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     distribution(tmp_path, monkeypatch, "desk_venue", "", {"desk-venue": "desk_venue:open_source"})
-    loaded = load_text(EXAMPLE, PAGE, {"PROMETHEUS_TOKEN": "x"})
+    (tmp_path / "configs").mkdir()
+    for name, entry in {
+        "1.4": {"threshold": 100, "offset": 0.5, "slices": 4, "style": "passive", "limit": 9.0},
+        "2.0": {"threshold": 900, "offset": 2.0, "slices": 8, "style": "pegged", "limit": 9.0},
+    }.items():
+        (tmp_path / f"configs/fills-{name}.json").write_text(json.dumps({"entry": entry}))
+    loaded = load_text(EXAMPLE, tmp_path / "fills.yaml", {"PROMETHEUS_TOKEN": "x"})
     assert [str(finding) for finding in loaded.findings] == []
 
 

@@ -1,0 +1,1 @@
+"""From one configuration to another: curves, the vector of all parameters between, pure."""
