@@ -21,6 +21,7 @@ PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
 SHARE_PATTERN = r"^0*(100(\.0+)?|\d{1,2}(\.\d+)?)%$"
 """`PERCENT_PATTERN` up to the whole, for editors; a reader says which of both is wrong."""
 RATE_PATTERN = r"^(?=[0.]*[1-9])\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
+BARS_PATTERN = r"^[1-9]\d{0,4} bars?$"
 TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
 WINDOWS = ("session", "stage", "rollout")
@@ -48,6 +49,16 @@ class Newest:
     """A window of the newest so many observations that carry the field."""
 
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarCount:
+    """So many of a metric's bars, the newest that are over, and what has come since."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} bars"
 
 
 def parse_duration(value: object) -> timedelta:
@@ -83,8 +94,8 @@ def parse_rate(value: object) -> float:
 
 
 def parse_window(value: object) -> Any:
-    """`30m`, `30m open`, `last 100`, or `session`, `stage`, `rollout`. Raises ValueError with the
-    remedy."""
+    """`30m`, `30m open`, `last 100`, `60 bars`, or `session`, `stage`, `rollout`. Raises
+    ValueError with the remedy."""
     if value in WINDOWS:
         return value
     text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
@@ -93,6 +104,8 @@ def parse_window(value: object) -> Any:
         if count <= MOST_NEWEST:
             return Newest(count)
         raise ValueError(f"{value!r} is too many; write last {MOST_NEWEST} or fewer, or a duration")
+    if re.match(BARS_PATTERN, text):
+        return BarCount(int(text.split()[0]))
     try:
         if text.endswith(" open"):
             return OpenTime(parse_duration(text.removesuffix(" open")))
@@ -100,7 +113,7 @@ def parse_window(value: object) -> Any:
     except ValueError:
         raise ValueError(
             f"{value!r} is not a window; write a duration (30m, or 30m open for open time), "
-            "last 100, or session, stage, rollout"
+            "last 100, 60 bars, or session, stage, rollout"
         ) from None
 
 
@@ -117,7 +130,8 @@ def parse_dependence(value: object) -> Any:
 
 
 def window_length(window: "Window") -> timedelta | None:
-    """How long a window is, in time of the clock or in open time; None if it has no length."""
+    """How long a window is, in time of the clock or in open time; None if it has no length, or
+    one of bars."""
     if isinstance(window, OpenTime):
         return window.length
     return window if isinstance(window, timedelta) else None
@@ -174,7 +188,7 @@ Moment = Annotated[
     ),
 ]
 Window = Annotated[
-    timedelta | OpenTime | Newest | Literal["session", "stage", "rollout"],
+    timedelta | OpenTime | Newest | BarCount | Literal["session", "stage", "rollout"],
     Meta(
         extra={"read": parse_window, "kind": "[a window](#values)"},
         extra_json_schema={
@@ -182,6 +196,7 @@ Window = Annotated[
                 _text(DURATION_PATTERN, "30m"),
                 _text(OPEN_PATTERN, "30m open"),
                 _text(NEWEST_PATTERN, "last 100"),
+                _text(BARS_PATTERN, "60 bars"),
                 {"enum": list(WINDOWS)},
             ]
         },
@@ -232,6 +247,19 @@ AttributeName = Annotated[
 ]
 PinnedTexts = Annotated[
     tuple[Text, ...], Meta(min_length=1, max_length=5000, extra={"kind": "a list of texts"})
+]
+Weight = Annotated[float, Meta(ge=0, le=1)]
+FieldName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=200,
+        extra={"kind": "the name of a field: a letter, then letters, digits and _"},
+    ),
+]
+Bounds = Annotated[
+    tuple[float, ...],
+    Meta(min_length=2, max_length=2, extra={"kind": "two numbers, [low, high]"}),
 ]
 Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
 OptionText = Annotated[
@@ -306,6 +334,48 @@ SERVERS = ("postgresql://", "postgres://")
 """How the URL of a database server begins."""
 
 
+class Weights(Model, frozen=True, kw_only=True):
+    """What breaking each rule takes from the score of an observation, which begins at 1 and does
+    not fall below 0."""
+
+    empty: Annotated[Weight, Meta(description="No field has a value")] = 0.5
+    nulls: Annotated[
+        Weight, Meta(description="More fields than `nulls` are null or out of their range")
+    ] = 0.3
+    stale: Annotated[Weight, Meta(description="It came in late")] = 0.2
+    time: Annotated[Weight, Meta(description="Its time is before one that came in earlier")] = 0.1
+    missing: Annotated[
+        Weight, Meta(description="Required fields are missing: this, if all of them are")
+    ] = 0.2
+
+
+class Quality(Model, frozen=True, kw_only=True):
+    """What good data of a source is. With it, conditions know SOURCE.quality and its parts, of
+    both versions together, by time of arrival. An observation that is refused has the score 0."""
+
+    required: Annotated[
+        tuple[FieldName, ...],
+        Meta(max_length=50, description="Fields that each observation must have"),
+    ] = ()
+    nulls: Annotated[
+        Percent, Meta(description="Share of its fields that may be null, NaN or infinite")
+    ] = 5.0
+    stale: Annotated[
+        Duration, Meta(description="How long after its event an observation may come in")
+    ] = timedelta(seconds=1)
+    range: Annotated[
+        dict[FieldName, Bounds],
+        Meta(description="Smallest and largest value of a field: {price: [0, 100_000]}"),
+    ] = {}
+    window: Annotated[Duration, Meta(description="What came in within this long counts")] = (
+        timedelta(minutes=5)
+    )
+    min_samples: Annotated[
+        Samples, Meta(description="With fewer observations the numbers say nothing")
+    ] = 30
+    weights: Annotated[Weights, Meta(description="What each rule is worth")] = Weights()
+
+
 class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push"):
     """Observations come in over HTTP, by call, or as JSON Lines files dropped into `directory`."""
 
@@ -315,6 +385,7 @@ class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push")
         Path | None,
         Meta(description="Directory that is watched for files of JSON Lines, beside the policy"),
     ] = None
+    quality: Annotated[Quality | None, Meta(description="What good data of it is")] = None
 
 
 class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
@@ -492,14 +563,24 @@ class Metric(Model, frozen=True, kw_only=True):
         Window,
         Meta(
             description="Which observations count: of this long, of this much open time, the "
-            "newest so many, or since the session, stage or rollout began",
+            "newest so many, of so many bars that are over and what has come since, or since the "
+            "session, stage or rollout began",
         ),
     ] = timedelta(minutes=30)
+    bar: Annotated[
+        Duration | None,
+        Meta(
+            description="Length of the bars that returns are made of, at most 1d: observations are "
+            "summed, or the last one taken, by bar. On an exchange's calendar bars begin at each "
+            "opening, and 1d is the whole session"
+        ),
+    ] = None
     max_age: Annotated[
         Duration | None,
         Meta(
             description="With nothing newer than this the metric says nothing. By default the "
-            "length of its window, and 1h where that has none",
+            "length of its window, at least 4 bars where there are bars, and 1h where the window "
+            "has no length",
         ),
     ] = None
     min_samples: Annotated[
@@ -529,7 +610,10 @@ class Metric(Model, frozen=True, kw_only=True):
     ] = None
     capital: Annotated[
         Capital | None,
-        Meta(description="Makes a drawdown a fraction of this much capital"),
+        Meta(
+            description="Makes a drawdown or turnover a fraction of this much capital, and profit "
+            "and loss a return"
+        ),
     ] = None
     dry_run: Annotated[
         bool,

@@ -18,8 +18,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from msgspec import UNSET, Meta, Struct
 from msgspec.structs import FieldInfo, fields
 
-from controller.policy.checks.context import duration_text
-from controller.policy.models import Policy
+from controller.policy.checks.context import duration_text, percent_text
+from controller.policy.models import Policy, parse_percent
 from controller.policy.shape import unwrap
 from controller.policy.variables import ALLOWED
 
@@ -55,6 +55,8 @@ def described(model: type[Struct]) -> str:
 def default_of(field: FieldInfo) -> Any:
     """A key's default as a policy would write it; UNSET where there is none, where it is empty,
     and for a part that has defaults of its own."""
+    if any((part.extra or {}).get("read") is parse_percent for part in unwrap(field.type)[1]):
+        return percent_text(field.default) if isinstance(field.default, float) else UNSET
     match field.default:
         case timedelta():
             return duration_text(field.default) if field.default else "0s"

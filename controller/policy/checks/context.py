@@ -16,6 +16,7 @@ from controller.policy.expression import (
     references,
 )
 from controller.policy.models import (
+    BarCount,
     Check,
     ConfigPublisher,
     Metric,
@@ -25,6 +26,7 @@ from controller.policy.models import (
     Trigger,
     Unknown,
     Unmeasured,
+    window_length,
 )
 from controller.policy.names import Names
 from controller.policy.places import Places, Where
@@ -32,6 +34,8 @@ from controller.policy.sampling import default_min_samples
 
 WATCH = "watch"
 """The stage after promotion."""
+ALWAYS = "24/7"
+DAY = timedelta(days=1)
 DEADLINE_HOLDS = 3
 """A stage without a deadline has so many times its hold."""
 _THEN: Mapping[str, str] = {
@@ -158,6 +162,15 @@ def splits(stage: Stage) -> bool:
 def deadline(stage: Stage) -> timedelta:
     """The declared deadline, or three times the hold."""
     return stage.deadline.after if stage.deadline else DEADLINE_HOLDS * stage.hold
+
+
+def judged_time(context: Context, metric: Metric) -> timedelta | None:
+    """How much time a metric judges; None where only the calendar or the rollout can say."""
+    window = metric.window
+    if not isinstance(window, BarCount):
+        return window_length(window)
+    whole = metric.bar == DAY and context.policy.schedule.calendar != ALWAYS
+    return None if whole or metric.bar is None else window.count * metric.bar
 
 
 def longest_stay(stage: Stage) -> timedelta:

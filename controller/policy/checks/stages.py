@@ -6,12 +6,13 @@ from controller.policy.checks.context import (
     WATCH,
     Context,
     duration_text,
+    judged_time,
     percent_text,
     weights,
 )
 from controller.policy.expression import references
 from controller.policy.findings import Finding
-from controller.policy.models import Stage, window_length
+from controller.policy.models import Stage
 
 GRID_PERCENT = 0.001
 """Shares are multiples of this."""
@@ -99,7 +100,7 @@ def holds_cover_windows(context: Context) -> Iterator[Finding]:
                 continue  # what is compared begins with the stage, whatever the window
             if subject == "baseline" and stage.against == "frozen_baseline":
                 continue
-            length = window_length(metric.window)
+            length = judged_time(context, metric)
             if length is not None and stage.hold < length:
                 window = duration_text(length)
                 message = (

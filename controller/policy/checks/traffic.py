@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil, floor
 
+from controller.policy.aggregation import counts_bars
 from controller.policy.checks.context import (
     Context,
     deadline,
     duration_text,
     ignores,
+    judged_time,
     needed_samples,
     percent_text,
     weights,
 )
 from controller.policy.expression import Condition, references
 from controller.policy.findings import Finding
-from controller.policy.models import Metric, Newest, Stage, window_length
+from controller.policy.models import Metric, Newest, Stage
 from controller.policy.sampling import counted
 
 _SESSION = timedelta(days=1)
@@ -67,7 +69,7 @@ def _first_shortage(
     for key in dict.fromkeys(references(condition)):
         side, _, name = key.partition(".")
         metric = context.policy.metrics.get(name)
-        if metric is None or side in context.policy.sources:
+        if metric is None or side in context.policy.sources or counts_bars(metric):
             continue
         source = context.policy.sources.get(metric.source)
         if counted(metric, source) != "observations":
@@ -102,7 +104,7 @@ def _span(context: Context, number: int, metric: Metric, side: str) -> timedelta
     grows = side in ("difference", "estimate") and metric.window != "rollout"
     if grows:
         return deadline(stage) or None
-    length = window_length(metric.window)
+    length = judged_time(context, metric)
     if length is not None:
         return length
     longest = deadline(stage)

@@ -94,6 +94,9 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
     for name, source in policy.sources.items():
         if not isinstance(source, PushSource):
             yield ("sources", name, "timeout"), source.timeout
+        elif source.quality is not None:
+            yield ("sources", name, "quality", "window"), source.quality.window
+            yield ("sources", name, "quality", "stale"), source.quality.stale
     for name, metric in policy.metrics.items():
         length = window_length(metric.window)
         if length is not None:

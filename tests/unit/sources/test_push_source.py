@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from support.plans import plan_of
 
 from controller.core.measurement import Measurement
+from controller.policy.models import Quality
+from controller.policy.quality import MEASURES
 from controller.sources import longest_window
 from controller.sources.base import ClosedError, Comparing, Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse
@@ -385,3 +387,55 @@ def test_how_far_a_plan_looks_is_the_longest_of_its_windows_where_it_can_be_told
 @pytest.mark.parametrize("rule", ["not not_worse(m, margin: 2)", "not split_as_asked(signals)"])
 def test_what_grows_since_a_stage_began_is_held_for_a_restart(rule: str) -> None:
     assert looked_back("5h", rule) is None
+
+
+# Quality ----------------------------------------------------------------------------------
+
+RULES = Quality(required=("price",), range={"price": (0.0, 100.0)}, min_samples=1)
+
+
+def quality(source: PushSource, name: str = "quality", now: datetime = NOW) -> Measurement:
+    (found,) = source.measure([Request("signals", name, "", name, now - RULES.window, now)])
+    return found
+
+
+def test_what_is_refused_counts_in_the_quality_of_its_source(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    good = {"version": "v3", "price": 5.0}
+    source.push([good, {"version": "v3", "ts": "yesterday"}, good, {"price": 1.0}], NOW)
+    assert quality(source, "refused").value == 0.5
+    assert quality(source, "bad").value == 0.5
+    found = quality(source)
+    assert (found.value, found.samples) == (0.5, 4)
+
+
+def test_a_push_of_which_all_is_refused_is_remembered_after_a_restart(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    source.push([{"version": "v3", "price": 5.0, "id": "a"}], NOW)
+    source.push(b"not json\n{}\n", NOW)
+    source.push([{"version": "v3", "price": 6.0, "id": "a"}], NOW)
+    before = [quality(source, name) for name in MEASURES]
+    assert quality(source, "refused").value == 0.75
+    again = opened(store, quality=RULES)
+    assert [quality(again, name) for name in MEASURES] == before
+    without = opened(store)
+    assert without.accepted == 2
+    assert quality(without).status == "error"
+
+
+def test_refusals_alone_do_not_say_that_a_source_was_heard(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    source.push([{}], NOW)
+    assert source.last_received() is None
+
+
+def test_the_same_again_is_a_duplicate_and_a_later_part_is_not(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    first = {"version": "v3", "id": "a", "price": 5.0}
+    source.push([first], NOW)
+    source.push([{"id": "a", "pnl": 3.0}], NOW)
+    assert quality(source, "duplicates").value == 0
+    source.push([first], NOW)
+    found = quality(source, "duplicates")
+    assert (found.value, found.samples) == (0.5, 2)
+    assert quality(source).value == 1
