@@ -18,8 +18,10 @@ from controller.judge.undefined import Undefined
 from controller.judge.window import Window
 from controller.policy.formulas import AGGREGATIONS, Gives
 
-AGES = frozenset({"staleness", "drawdown_duration"})
+AGES = frozenset({"staleness", "silent", "drawdown_duration"})
 """Those that change by time alone."""
+OF_NEWEST = frozenset({"staleness", "silent"})
+"""Those that look at the newest observation, held or not."""
 OF_ALL = frozenset({"nulls", "missing"})
 """Those that look at observations without their fields too."""
 MEMO_LIMIT = 64
@@ -33,7 +35,7 @@ def answer(look: Look, factor: float, through: int | None) -> Measurement:
     `no_data` where the formula is undefined, `error` where a part of the window is missing that
     it needs, and where the calendar does not reach."""
     name = look.aggregation.name
-    folded = 0 if name == "staleness" else look.folded(_needed(look))
+    folded = 0 if name in OF_NEWEST else look.folded(_needed(look))
     if folded:
         words = (
             f"it needs each observation of its window, and {folded:,} are no longer held one by "
@@ -270,6 +272,14 @@ def _staleness(look: Look) -> Found:
     return Found(age / 1000, len(look.places(field)), None)
 
 
+def _silent(look: Look) -> Found:
+    received = look.window.received
+    if received is None:
+        raise Undefined("nobody told when anything came in")
+    age = look.calendar.open_ms(received, look.now)
+    return Found(age / 1000, len(look.places(None)), None)
+
+
 def _gaps(look: Look) -> Found:
     """Whole bars only. Before the first observation nothing is expected."""
     bars, field = look.bars(), look.aggregation.field
@@ -374,6 +384,7 @@ FORMULAS: Mapping[str, Formula] = {
     "conflicts": _conflicts,
     "correlation": _correlation,
     "staleness": _staleness,
+    "silent": _silent,
     "gaps": _gaps,
     "outliers": _outliers,
     "nulls": _nulls,

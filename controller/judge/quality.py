@@ -17,6 +17,9 @@ from controller.policy.models import Quality
 
 SLICES = 60
 """Parts of a window that are counted by themselves: it is that exact."""
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "number": (int, float), "text": str, "boolean": bool,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class Tally:
         self._size = max(1, self._length // SLICES)
         self._slices: deque[_Slice] = deque(maxlen=self._length // self._size + 2)
         self._newest: dict[str, datetime] = {}
+        self._types = rules.types
         self._limits = {name: (bounds[0], bounds[1]) for name, bounds in rules.range.items()}
 
     def take(
@@ -112,6 +116,9 @@ class Tally:
         if missing:
             now.count("missing")
             broken += weights.missing * missing / len(self._required)
+        if self._types and self._mistyped(fields):
+            now.count("mistyped")
+            broken += weights.types
         at = observation.at
         if received - at > self._stale:
             now.count("stale")
@@ -124,12 +131,22 @@ class Tally:
             self._newest[observation.version] = at
         return max(0.0, 1.0 - broken)
 
+    def _mistyped(self, fields: Mapping[str, Value]) -> bool:
+        """Whether a value is of another type than its field's. Nulls have none."""
+        return any(
+            ((value := fields.get(name)) is not None and not isinstance(value, _TYPES[kind]))
+            or (kind == "number" and isinstance(value, bool))
+            for name, kind in self._types.items()
+        )  # fmt: skip
+
     def _outside(self, fields: Mapping[str, Value]) -> int:
-        """Numbers that are not in their range."""
+        """Values that are not in their range."""
         outside = 0
         for name, (low, high) in self._limits.items():
             value = fields.get(name)
-            if value is not None and not isinstance(value, str) and isfinite(value):
+            if isinstance(value, str):
+                outside += 1
+            elif value is not None and isfinite(value):
                 outside += not low <= value <= high
         return outside
 

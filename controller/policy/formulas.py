@@ -227,6 +227,11 @@ AGGREGATIONS: Mapping[str, Formula] = {
         "open time since the newest event, of all or of those with the field", "now - event time",
         Gives.TIME, 0.0, undefined="before the first observation", least=0,
     ),
+    "silent": Formula(
+        "open time since anything of the version last came in, whatever its event time",
+        "now - time of arrival",
+        Gives.TIME, 0.0, undefined="before the first observation", takes=(), least=0,
+    ),
     "gaps": Formula(
         "bars of the calendar without an observation, since the first one",
         "bars expected - bars seen",

@@ -342,6 +342,7 @@ class Weights(Model, frozen=True, kw_only=True):
     nulls: Annotated[
         Weight, Meta(description="More fields than `nulls` are null or out of their range")
     ] = 0.3
+    types: Annotated[Weight, Meta(description="A value is of another type than its field's")] = 0.2
     stale: Annotated[Weight, Meta(description="It came in late")] = 0.2
     time: Annotated[Weight, Meta(description="Its time is before one that came in earlier")] = 0.1
     missing: Annotated[
@@ -357,6 +358,10 @@ class Quality(Model, frozen=True, kw_only=True):
         tuple[FieldName, ...],
         Meta(max_length=50, description="Fields that each observation must have"),
     ] = ()
+    types: Annotated[
+        dict[FieldName, Literal["number", "text", "boolean"]],
+        Meta(description="Of which type the values of a field are: {symbol: text, strike: number}"),
+    ] = {}
     nulls: Annotated[
         Percent, Meta(description="Share of its fields that may be null, NaN or infinite")
     ] = 5.0
@@ -365,7 +370,10 @@ class Quality(Model, frozen=True, kw_only=True):
     ] = timedelta(seconds=1)
     range: Annotated[
         dict[FieldName, Bounds],
-        Meta(description="Smallest and largest value of a field: {price: [0, 100_000]}"),
+        Meta(
+            description="Smallest and largest value of a field: {price: [0, 100_000]}; a text is "
+            "outside of it"
+        ),
     ] = {}
     window: Annotated[Duration, Meta(description="What came in within this long counts")] = (
         timedelta(minutes=5)

@@ -11,6 +11,7 @@ MEASURES: Mapping[str, str] = {
     "nulls": "share of values that were null, NaN or infinite",
     "missing": "share of observations without one of the required fields or more",
     "out_of_range": "share of observations with a value outside of its range",
+    "mistyped": "share of observations with a value of another type than the field's",
     "stale": "share of observations that came in later than `stale` after their event",
     "out_of_order": "share of observations with an event time before one that came in earlier",
     "duplicates": "share of observations that came in again under a known `id`, with nothing new",

@@ -62,12 +62,13 @@ sources:
     directory: inbox
     quality:
       required: [latency, pnl]
+      types: {symbol: text, latency: number}
       nulls: 5%
       stale: 2m
       range: {latency: [0, 60_000]}
       window: 5m
       min_samples: 30
-      weights: {empty: 0.5, nulls: 0.3, stale: 0.2, time: 0.1, missing: 0.2}
+      weights: {empty: 0.5, nulls: 0.3, types: 0.2, stale: 0.2, time: 0.1, missing: 0.2}
   books: {type: sql, database: data/books.duckdb, tables: {fills: fills.parquet}, timeout: 5s}
   ops:
     type: prometheus
@@ -90,6 +91,7 @@ sources:
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
   slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m}
+  sharpe: {source: orders, value: sharpe(pnl), bar: 1d, window: 60 bars, capital: 1_000_000}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
   slippage:
@@ -161,6 +163,7 @@ triggers:
     escalate_after: 1h
     unknown: {no_data: {meanwhile: hold, fail_after: 10m}, error: ignore, inconclusive: reset}
   - {name: harm, when: 'worse(filled, by: 5%)', severity: high, stages: [ramp]}
+  - {name: quality, when: orders.quality < 95%, severity: medium, then: alert, confirm: 3 in a row}
   - {name: split, when: not split_as_asked(orders), severity: medium, escalate_after: 10m}
   - {name: silent, when: orders.silent > 2m, severity: medium, then: hold, escalate_after: 10m}
 
@@ -191,7 +194,9 @@ _VALUES = f"""## Values
 | a duration | `250ms`, `15s`, `1h30m`, `5d`: in ms, s, m, h, d, w; at most ten years |
 | a window | `30m`: the last 30 minutes; `30m open`: the last 30 minutes of the calendar's open \
 time, so that at 09:40 it reaches back into the session before; `last 100`: the newest 100 \
-observations of a push source that carry the field; `session`, `stage`, `rollout`: since it began |
+observations of a push source that carry the field, or the first of its fields; `60 bars`: the \
+newest 60 of the metric's bars that are over, and what has come since; `session`, `stage`, \
+`rollout`: since it began |
 | a share | `5%`, `0.5%`: 0% to 100%, to a thousandth of a per cent |
 | a rate | `2000/h`, `5 per s`: for each s, m, h or d |
 | a time | `2026-03-18T17:30Z`: date, time and zone |

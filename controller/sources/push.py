@@ -247,7 +247,7 @@ class PushSource:
         for observation in observations:
             self._comparisons.add(observation)
             self._judge(observation, batch.received)
-            contradicted = self._windows.add(observation)
+            contradicted = self._windows.add(observation, batch.received)
             if contradicted:
                 self._spoil(1, batch)
                 names = ", ".join(contradicted)

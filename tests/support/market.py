@@ -47,7 +47,9 @@ def sessions(code: str, start: str = "1997-01-01", end: str = "2019-06-30") -> S
     return Sessions(code, _sessions(code, begin, finish))
 
 
-def of_values(values: Sequence[float], expression: str) -> float | None:
+def of_values(
+    values: Sequence[float], expression: str, capital: float | None = None
+) -> float | None:
     """An aggregation of the field `x`, one value a second."""
     from controller.judge.aggregate import measure
     from controller.judge.window import Observation, Windows
@@ -55,4 +57,5 @@ def of_values(values: Sequence[float], expression: str) -> float | None:
     begin, windows = datetime(2015, 6, 1, tzinfo=UTC), Windows()
     for second, value in enumerate(values, 1):
         windows.add(Observation("v3", begin + second * timedelta(seconds=1), {"x": value}))
-    return measure(windows.window("v3"), expression, begin, datetime(2016, 1, 1, tzinfo=UTC)).value
+    end = datetime(2016, 1, 1, tzinfo=UTC)
+    return measure(windows.window("v3"), expression, begin, end, capital=capital).value

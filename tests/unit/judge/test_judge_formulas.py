@@ -170,7 +170,8 @@ def many(limit: int = 10, count: int = 100) -> Any:
     windows = Windows(limit)
     for second in range(1, count + 1):
         fields: Row = {"x": float(second % 4) - 1, "y": 2.0}
-        windows.add(Observation("v3", T0 + second * SECOND, fields, key=f"k{second}"))
+        at = T0 + second * SECOND
+        windows.add(Observation("v3", at, fields, key=f"k{second}"), at)
     end = T0 + count * SECOND
 
     def ask(expression: str, span: int = count, **more: Any) -> Measurement:
@@ -186,7 +187,7 @@ def test_what_needs_each_value_is_an_error_where_some_are_folded(name: str) -> N
     given = ", ".join(f"{p.name}: {p.example}" for p in known.parameters)
     expression = f"{name}({', '.join(part for part in (fields, given) if part)})"
     found = many()(expression, bar=SECOND, capital=None)
-    if name == "staleness":
+    if name in ("staleness", "silent"):
         assert (found.status, found.value) == ("ok", 0.0)
     else:
         assert (found.status, found.value) == ("error", None)
@@ -266,6 +267,21 @@ def test_a_weekend_does_not_make_data_stale() -> None:
     # It is not late because it is old: it tells how old.
     assert (found.as_of, found.samples) == (None, 0)
     assert ask("staleness(y)", now - HOUR, now).status == "no_data"
+
+
+def test_a_version_is_silent_since_anything_of_it_came_in() -> None:
+    windows = Windows()
+    windows.add(Observation("v3", FRIDAY - HOUR, {"x": 1.0}, id="a"), FRIDAY - HOUR)
+    windows.add(Observation("v1", MONDAY, {"x": 1.0}), MONDAY)
+    now = MONDAY + timedelta(minutes=2)
+
+    def silent() -> Measurement:
+        return measure(windows.window("v3"), "silent()", now - HOUR, now, calendar=WEEK)
+
+    assert (silent().value, silent().as_of) == (62 * 60, None)
+    windows.add(Observation("v3", FRIDAY - HOUR, {"y": 1.0}, id="a"), MONDAY)
+    assert silent().value == 2 * 60
+    assert of("silent()", {"x": 1}).detail == "nobody told when anything came in"
 
 
 def test_what_was_seen_and_folded_is_old_and_its_bars_are_expected() -> None:

@@ -113,6 +113,22 @@ def test_deviation_and_correlation_are_those_of_scipy_and_river() -> None:
     assert of_values(one, "std(x)") == close(scipy.tstd(one))
 
 
+def test_falls_and_quantiles_are_those_of_empyrical_and_numpy(market: Prices) -> None:
+    steps = [1e6 * (b - a) / market.closes[0] for a, b in pairwise(market.closes)]
+    theirs = series(market)
+    assert of_values(steps, "max_drawdown(x)", 1e6) == close(-empyrical.max_drawdown(theirs))
+    equity = np.cumsum([1e6, *steps])
+    assert of_values(steps, "drawdown(x)", 1e6) == close(1 - equity[-1] / equity.max())
+    for share in (1, 50, 95, 99.9):
+        expected = np.percentile(market.returns, share)
+        assert of_values(market.returns, f"quantile(x, {share}%)") == close(expected)
+    # Volume weighted, as pandas weighs: what was bought or sold cost what the close moved.
+    bought = pd.Series(market.closes[1:]) - pd.Series(market.closes[:-1])
+    value = pd.Series(market.closes[:-1]).abs().sum()
+    found = trades.slippage([1.0] * len(bought), market.closes[1:], market.closes[:-1])
+    assert found == close(bought.sum() / value)
+
+
 def test_a_mean_that_forgets_by_time_is_that_of_pandas(market: Prices) -> None:
     at = pd.DatetimeIndex(market.days)
     theirs = pd.Series(market.closes).ewm(halflife=pd.Timedelta(days=20), times=at).mean()

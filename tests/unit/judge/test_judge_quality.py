@@ -16,7 +16,9 @@ from controller.policy.quality import MEASURES
 T0 = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 RULES = Quality(
-    required=("symbol", "strike", "volume", "open_interest"), range={"strike": (0.0, 1e5)}
+    required=("symbol", "strike", "volume", "open_interest"),
+    types={"symbol": "text", "volume": "number", "call": "boolean"},
+    range={"strike": (0.0, 1e5)},
 )
 WHOLE: dict[str, Value] = {"symbol": "NQ", "strike": 21_350, "volume": 12, "open_interest": 400}
 
@@ -45,6 +47,10 @@ def value(tally: Tally, name: str, now: datetime = T0 + SECOND) -> float | None:
         (WHOLE | {"volume": None}, 1 - 0.3 - 0.2 / 4, {"missing": 1.0, "nulls": 0.25}),
         (WHOLE | {"volume": nan, "strike": inf}, 1 - 0.3 - 0.1, {"missing": 1.0, "nulls": 0.5}),
         (WHOLE | {"strike": 100_001}, 0.7, {"out_of_range": 1.0}),
+        (WHOLE | {"strike": "high"}, 0.7, {"out_of_range": 1.0}),
+        (WHOLE | {"symbol": 7}, 0.8, {"mistyped": 1.0}),
+        (WHOLE | {"volume": True, "call": 1}, 0.8, {"mistyped": 1.0}),
+        (WHOLE | {"volume": 0.5, "call": False}, 1.0, {}),
         ({**{f"x{n}": 1 for n in range(40)}, **WHOLE, "y": None}, 1.0, {"nulls": 1 / 45}),
     ],
 )

@@ -441,8 +441,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "error: ignore",
     ),
     "a gate on a dry run": (
-        "window: rollout, capital: 1_000_000}\nstages:",
-        "window: rollout, capital: 1_000_000}\n  trial: {source: signals, value: mean(x), "
+        "value: agreement(signal), window: 5m}\nstages:",
+        "value: agreement(signal), window: 5m}\n  trial: {source: signals, value: mean(x), "
         "window: 5m, dry_run: true}\nstages:", "P363", "dry_run",
     ),
     "a level to leave of another metric": (

@@ -18,7 +18,7 @@ from support.plans import plan_of
 from controller.core.measurement import Measurement
 from controller.policy.models import Quality
 from controller.policy.quality import MEASURES
-from controller.sources import longest_window
+from controller.sources import UNDER_WAY, longest_window
 from controller.sources.base import ClosedError, Comparing, Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse
 from controller.sources.push import BATCH, VERSIONS, PushSource
@@ -354,7 +354,9 @@ def test_a_source_holds_no_more_than_its_metrics_look_at(store: Store) -> None:
     assert (found.value, found.detail) == (100, "")
 
 
-def looked_back(window: str, rule: str = "candidate.m > 5") -> timedelta | None:
+def looked_back(
+    window: str, rule: str = "candidate.m > 5", value: str = "mean(x)"
+) -> timedelta | None:
     return longest_window(
         plan_of(
             f"""
@@ -364,7 +366,7 @@ def looked_back(window: str, rule: str = "candidate.m > 5") -> timedelta | None:
             sources: {{signals: {{type: push}}, other: {{type: push}}}}
             metrics:
               short: {{source: signals, value: mean(x), window: 5m}}
-              m: {{source: signals, value: mean(x), window: {window}, better: lower}}
+              m: {{source: signals, value: "{value}", window: {window}, better: lower}}
               far: {{source: other, value: mean(x), window: rollout}}
             stages:
               - {{name: canary, weight: 5%, hold: 6h, advance: [candidate.far <= 7]}}
@@ -378,10 +380,20 @@ def looked_back(window: str, rule: str = "candidate.m > 5") -> timedelta | None:
 
 
 def test_how_far_a_plan_looks_is_the_longest_of_its_windows_where_it_can_be_told() -> None:
-    assert looked_back("5h") == timedelta(hours=5)
-    assert looked_back("1m") == timedelta(minutes=5)
+    assert looked_back("5h") == timedelta(hours=5) + UNDER_WAY
+    assert looked_back("1m") == timedelta(minutes=5) + UNDER_WAY
     for window in ("session", "stage", "rollout", "last 100", "30m open"):
         assert looked_back(window) is None
+    assert looked_back("5m", "candidate.m > 5%", "outliers(x)") is None
+
+
+def test_the_age_of_what_came_in_is_the_same_after_a_restart(store: Store) -> None:
+    source = opened(store)
+    source.push([{"version": "v3", "ts": (NOW - SECOND).isoformat(), "x": 1}], NOW)
+    source.push([{"version": "v1", "x": 1}], NOW + 8 * SECOND)
+    for each in (source, opened(store)):
+        assert ask(each, "silent()", now=NOW + 9 * SECOND).value == 9
+        assert ask(each, "staleness()", now=NOW + 9 * SECOND).value == 10
 
 
 @pytest.mark.parametrize("rule", ["not not_worse(m, margin: 2)", "not split_as_asked(signals)"])
