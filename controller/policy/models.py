@@ -57,9 +57,6 @@ class BarCount:
 
     count: int
 
-    def __str__(self) -> str:
-        return f"{self.count} bars"
-
 
 def parse_duration(value: object) -> timedelta:
     """`15s`, `1h30m`, `5d`. Raises ValueError with the remedy."""
