@@ -147,6 +147,17 @@ def test_windows_of_open_time_and_of_the_newest_are_asked_for_as_such() -> None:
     assert plan.metrics["quick"].max_age == HOUR
 
 
+def test_what_is_made_of_bars_may_be_four_of_them_old() -> None:
+    shape = (
+        "{{source: signals, value: sharpe(x), bar: 1d, capital: 100, min_samples: 2, window: {}}}"
+    )
+    ages = {"3 bars": 4 * 24 * HOUR, "9 bars": 9 * 24 * HOUR, "60h": 4 * 24 * HOUR,
+            "120h open": 5 * 24 * HOUR, "last 50": 4 * 24 * HOUR, "rollout": 4 * 24 * HOUR}  # fmt: skip
+    for window, age in ages.items():
+        text = WINDOWS.replace("metrics:\n", f"metrics:\n  ratio: {shape.format(window)}\n", 1)
+        assert plan_of(text).metrics["ratio"].max_age == age, window
+
+
 def test_a_closed_market_is_not_silence() -> None:
     day = timedelta(days=1)
     sessions = ((T0 - HOUR, T0), (T0 + 2 * HOUR, T0 + 4 * HOUR), (T0 + day, T0 + 2 * day))

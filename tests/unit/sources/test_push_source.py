@@ -435,6 +435,14 @@ def test_a_push_of_which_all_is_refused_is_remembered_after_a_restart(store: Sto
     assert quality(without).status == "error"
 
 
+def test_an_observation_that_looks_like_a_count_of_refusals_is_an_observation(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    source.push(b'{"refused":7,"version":"v3","price":5}', NOW)
+    for each in (source, opened(store, quality=RULES)):
+        assert ask(each, "sum(refused)").value == 7
+        assert quality(each, "refused").value == 0
+
+
 def test_refusals_alone_do_not_say_that_a_source_was_heard(store: Store) -> None:
     source = opened(store, quality=RULES)
     source.push([{}], NOW)
