@@ -148,13 +148,15 @@ def test_windows_of_open_time_and_of_the_newest_are_asked_for_as_such() -> None:
 
 
 def test_what_is_made_of_bars_may_be_four_of_them_old() -> None:
-    shape = (
-        "{{source: signals, value: sharpe(x), bar: 1d, capital: 100, min_samples: 2, window: {}}}"
-    )
-    ages = {"3 bars": 4 * 24 * HOUR, "9 bars": 9 * 24 * HOUR, "60h": 4 * 24 * HOUR,
-            "120h open": 5 * 24 * HOUR, "last 50": 4 * 24 * HOUR, "rollout": 4 * 24 * HOUR}  # fmt: skip
+    day, few = 24 * HOUR, ", min_samples: 2"
+    # Twenty observations may be spread over more than thirty bars.
+    ages = {
+        f"3 bars{few}": 4 * day, f"9 bars{few}": 9 * day, f"60h{few}": 4 * day,
+        f"120h open{few}": 5 * day, "last 20": 4 * day, "rollout": 4 * day,
+    }  # fmt: skip
     for window, age in ages.items():
-        text = WINDOWS.replace("metrics:\n", f"metrics:\n  ratio: {shape.format(window)}\n", 1)
+        metric = f"{{source: signals, value: sharpe(x), bar: 1d, capital: 100, window: {window}}}"
+        text = WINDOWS.replace("metrics:\n", f"metrics:\n  ratio: {metric}\n", 1)
         assert plan_of(text).metrics["ratio"].max_age == age, window
 
 
