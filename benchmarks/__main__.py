@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("startup", "promtool", "fleet", "ingest", "tick", "memory", "routing")
+NAMES = (
+    "startup", "promtool", "fleet", "ingest", "tick", "memory", "routing", "stream", "blending",
+)  # fmt: skip
 
 
 def machine() -> str:

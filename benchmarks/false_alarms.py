@@ -66,7 +66,7 @@ def noise(random: np.random.Generator, rows: int, looks: int, memory: float) -> 
 
 
 def radius(count: Array, alpha: float) -> Array:
-    """See `controller.core.bounds.radius`."""
+    """See `controller.policy.precision.radius`."""
     squared = (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / 1000
     grown = count * squared + 1
     return np.asarray(

@@ -1,6 +1,6 @@
 """What can be asked over HTTP, and how it is answered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Protocol
 
@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from controller import __version__
+from controller.api.flags import FlagsDesk, add_flags
 from controller.api.intake import Intake, Limits, ProblemError
+from controller.api.shares import add_shares
 from controller.run.calendars import CalendarError
 from controller.run.plans import PolicyBroken
 from controller.run.service import Pushed
@@ -38,7 +40,7 @@ OURS = frozenset({"127.0.0.1", "localhost", "::1"})
 _EXAMPLE = '{"version": "v3", "ts": "2026-03-02T14:30:00Z", "id": "a17", "pnl": -150.0}\n'
 
 
-class Desk(Protocol):
+class Desk(FlagsDesk, Protocol):
     """The controller behind it (`run.service.Service`)."""
 
     def push(
@@ -87,12 +89,12 @@ class Health(BaseModel):
     status: str
 
 
-def make_app(desk: Desk, limits: Limits) -> FastAPI:
-    """The application over one controller."""
+def make_app(desk: Desk, limits: Limits, is_stopping: Callable[[], bool]) -> FastAPI:
+    """The application over one controller. Streams end once `is_stopping`."""
     app = FastAPI(
         title="rollout",
         version=__version__,
-        description="Observations in, and how the controller does.",
+        description="Observations in, shares out, and how the controller does.",
         openapi_url="/v1/openapi.json",
         docs_url=None,  # their scripts come from elsewhere
         redoc_url=None,
@@ -100,6 +102,8 @@ def make_app(desk: Desk, limits: Limits) -> FastAPI:
     )
     _add_health(app, desk)
     _add_push(app, desk, Intake(limits))
+    add_shares(app, desk, limits, is_stopping)
+    add_flags(app, desk, limits)
     app.exception_handler(ProblemError)(_problem)
     app.exception_handler(HTTPException)(_http_problem)
     app.exception_handler(RequestValidationError)(_wrong_request)

@@ -24,7 +24,9 @@ class Limits:
     """Of all requests together."""
     requests: int = 64
     """Pushes under way; more are asked to come again."""
-    connections: int = 256
+    connections: int = 640
+    streams: int = 512
+    """Of them, those that may be streams."""
     head_seconds: float = 10.0
     """For the head of a request, or for the first one of a connection to begin."""
     body_seconds: float = 30.0

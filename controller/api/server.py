@@ -43,7 +43,7 @@ class Server:
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(
             uvicorn.Config(
-                make_app(desk, limits),
+                make_app(desk, limits, lambda: self._server.should_exit),
                 http=_patient(limits.head_seconds),
                 ws="none",
                 lifespan="off",
@@ -61,7 +61,7 @@ class Server:
 
     def start(self) -> None:
         """Begin to answer."""
-        log.info("takes observations at %s", self.url)
+        log.info("takes observations and gives shares at %s", self.url)
         self._thread.start()
 
     def stop(self) -> None:

@@ -153,10 +153,20 @@ def moment_of(text: str) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def policy_file(path: Path) -> None:
+    """Ends the command where a scenario file is given for a policy."""
+    from controller.policy.files import is_scenario
+
+    if is_scenario(path):
+        message = f"{path} has scenarios, it is no policy"
+        raise Stop(Exit.USAGE, message, f"run them: rollout test {path}")
+
+
 def sound(loaded: "LoadedPolicy") -> "Policy":
     """The policy, if it has no errors; the command ends with them otherwise."""
     if loaded.policy is not None and loaded.ok:
         return loaded.policy
+    policy_file(loaded.path)
     problems = "\n".join(str(finding) for finding in loaded.findings)
     hint = f"`rollout validate {loaded.path}` shows the places"
     raise Stop(Exit.FAILED, f"the policy has errors\n{problems}", hint)

@@ -2,10 +2,9 @@
 
 import os
 import sys
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,14 +21,12 @@ from controller.cli.output import (
     now,
     only_rollout,
     plans_of,
+    policy_file,
     say,
     settings_from,
     sound,
     store_of,
 )
-
-if TYPE_CHECKING:
-    from controller.core.plan import Plan
 
 
 class Report(StrEnum):
@@ -41,10 +38,11 @@ class Report(StrEnum):
 
 
 class Diagram(StrEnum):
-    """How the machine is drawn."""
+    """What is drawn, and how: the machine, or the effects that can be seen by when."""
 
     MERMAID = "mermaid"
     SVG = "svg"
+    EFFECTS = "effects"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -149,6 +147,7 @@ def _policy_files(paths: list[Path]) -> list[Path]:
 
     found: list[Path] = []
     for path in paths:
+        policy_file(path)
         found += filter(is_policy, files_below(path)) if path.is_dir() else [path]
     if not found:
         raise Stop(Exit.USAGE, "no policy files there", "policies end in .yaml")
@@ -161,71 +160,52 @@ def _policy_files(paths: list[Path]) -> list[Path]:
 def plan(
     policy: Annotated[Path, typer.Argument(help="A policy file", exists=True, dir_okay=False)],
     diagram: Annotated[
-        Diagram | None, typer.Option("--diagram", help="Draw the machine instead")
+        Diagram | None,
+        typer.Option("--diagram", help="Draw instead: the machine, or what can be seen by when"),
     ] = None,
     start: Annotated[
         str | None, typer.Option("--start", help="Begin at: 2026-03-02T14:30Z [default: now]")
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            exists=True,
+            dir_okay=False,
+            help="Measure traffic and spread by recorded observations [default: what the store "
+            "has of this rollout, else what the policy declares]",
+        ),
+    ] = None,
+    database: DatabaseOption = None,
+    state_dir: StateOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """What will happen: stages, gates, triggers, the way back, earliest and latest end.
 
-    Examples: rollout plan my.yaml · rollout plan my.yaml --diagram svg > machine.svg
+    For each stage, where the traffic is known: when its samples are there, and what its comparisons
+    can show by then. What cannot be decided in time is an error, with what would do.
+
+    Examples: rollout plan my.yaml · rollout plan my.yaml --history signals.csv · rollout plan
+    my.yaml --diagram effects > effects.svg
     """
     as_json = answer_in(form)
+    from controller.cli.planning import planned, show
+
     begin = moment_of(start) if start else now()
-    compiled = _compiled(policy, begin)
-    if diagram is not None:
+    found = planned(policy, begin, history, database, state_dir)
+    if diagram is Diagram.EFFECTS:
+        from controller.cli.render.effects import effects_svg
+
+        sys.stdout.write(effects_svg(found.outlooks))
+    elif diagram is not None:
         from controller.core import draw
 
         drawn = draw.svg if diagram is Diagram.SVG else draw.mermaid
-        sys.stdout.write(drawn(compiled.machine))
-    elif as_json:
-        emit(_plan_data(compiled))
+        sys.stdout.write(drawn(found.plan.machine))
     else:
-        from controller.cli.render.plan import plan_text
-
-        say(plan_text(compiled, begin).rstrip("\n"))
-
-
-def _plan_data(compiled: "Plan") -> dict[str, Any]:
-    from controller.cli.render.plan import check_words
-
-    steps = [
-        {"name": s.name, "stage": s.stage, "share": s.share, "mirror": s.mirror,
-         "hold_ms": s.hold_ms, "deadline_ms": s.deadline_ms, "then": s.deadline_then,
-         "needs": [check_words(check) for check in s.checks],
-         "approval": s.approval and s.approval.by}
-        for s in compiled.steps
-    ]  # fmt: skip
-    triggers = [
-        {"name": t.name, "when": t.rule, "severity": t.severity.word, "then": t.then,
-         "hard": t.hard, "clear": t.clear and t.clear.rule, "dry_run": t.dry_run}
-        for t in compiled.triggers
-    ]  # fmt: skip
-    edges = [
-        {"trigger": e.trigger, "from": e.source, "to": e.destination, "guards": e.guards}
-        for e in compiled.machine.edges
-    ]
-    return {
-        "rollout": compiled.rollout, "policy": compiled.digest, "steps": steps,
-        "triggers": triggers, "rollback": compiled.rollback.steps,
-        "states": compiled.machine.states, "edges": edges,
-    }  # fmt: skip
-
-
-def _compiled(path: Path, at: datetime) -> "Plan":
-    from controller.core.compiler import compile_plan
-    from controller.policy.load import load_policy
-    from controller.run.calendars import CalendarError, Calendars
-
-    loaded = load_policy(path, os.environ)
-    policy = sound(loaded)
-    try:
-        calendar = Calendars().span(policy.schedule.calendar, at).calendar
-    except CalendarError as error:
-        raise Stop(Exit.FAILED, str(error)) from error
-    return compile_plan(policy, loaded.gates, loaded.guards, loaded.digest, calendar)
+        show(found, begin, as_json=as_json)
+    if not found.feasible:
+        raise SystemExit(int(Exit.FAILED))
 
 
 # test -------------------------------------------------------------------------------------

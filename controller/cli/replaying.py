@@ -1,6 +1,8 @@
 """`rollout replay`: the timeline of a recorded history, with a small chart of the share."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,23 +23,28 @@ def replay_file(loaded: "LoadedPolicy", path: Path, *, as_json: bool) -> None:
     from controller.replay.history import HistoryError, replay_history
 
     try:
-        if as_json or not sys.stderr.isatty():
-            _, start, timeline = replay_history(loaded, path)
-        else:
-            from rich.progress import Progress, SpinnerColumn, TextColumn
-
-            columns = (SpinnerColumn(), TextColumn("{task.completed:,} rows"))
-            with Progress(*columns, console=console(error=True), transient=True) as progress:
-                task = progress.add_task("", total=None)
-                _, start, timeline = replay_history(
-                    loaded, path, lambda count: progress.update(task, completed=count)
-                )
+        with rows_counted(as_json=as_json) as progress:
+            _, start, timeline = replay_history(loaded, path, progress)
     except HistoryError as error:
         raise Stop(Exit.FAILED, str(error)) from error
     if as_json:
         emit(_data(timeline, start))
     else:
         _show(timeline, start)
+
+
+@contextmanager
+def rows_counted(*, as_json: bool) -> Iterator[Callable[[int], None]]:
+    """Takes how many rows were read, and shows it to a person who waits."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} rows"))
+    with Progress(*columns, console=console(error=True), transient=True) as shown:
+        task = shown.add_task("", total=None)
+        yield lambda count: shown.update(task, completed=count)
 
 
 def _data(timeline: "Timeline", start: datetime) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Each is counted, told by `health`, and raised only if the caller asked for that 
 
 import logging
 import os
+import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -15,9 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from controller.blend.blend import Blended
+from controller.blend.legs import Number, Signal
+from controller.client.blending import Blending
 from controller.client.feed import Feed, FileFeed, Watcher
 from controller.client.known import Held, Known
 from controller.client.record import Recorder, RecordError
+from controller.client.stream import StreamFeed
 from controller.core.share import NONE, percent_text
 from controller.traffic.published import Published
 from controller.traffic.route import Assignment, Reason, Side, Unroutable
@@ -25,6 +30,8 @@ from controller.traffic.route import Assignment, Reason, Side, Unroutable
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from controller.blend.columns import BlendedMany, Signals, States
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +118,11 @@ class Client:
         allowed = max_age.total_seconds() if max_age is not None else None
         self._known = Known(feed, baseline, allowed, clock, wall)
         self._known.refresh()
+        self.blends = Blending(self._known, wall, self._doubt, baseline)
         every = watch.total_seconds() if watch is not None else None
         self._watcher = Watcher(self._known.refresh, every) if every is not None else None
+        self._followed = self._known.follow()
+        self._closed = False
         _CLIENTS.add(self)
 
     @classmethod
@@ -135,6 +145,25 @@ class Client:
             FileFeed(Path(path)), baseline=baseline,
             max_age=max_age, watch=watch, strict=strict, recorder=recorder,
         )  # fmt: skip
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        rollout: str,
+        *,
+        baseline: str,
+        max_age: timedelta | None = None,
+        strict: bool = False,
+        within: timedelta = timedelta(seconds=1),
+    ) -> Self:
+        """A client of a controller that is elsewhere, such as `http://127.0.0.1:8787`: it streams
+        the share of `rollout`. Waits `within` for the first state; without one the baseline acts
+        until it comes. Raises ValueError if `url` is no address."""
+        feed = StreamFeed(url, rollout)
+        client = cls(feed, baseline=baseline, max_age=max_age, watch=None, strict=strict)
+        client.wait(within)
+        return client
 
     @classmethod
     def in_process(
@@ -207,11 +236,45 @@ class Client:
         if self._strict:
             raise ClientError(reason, words)
 
+    # Targets of both ------------------------------------------------------------------------
+
+    def blend(
+        self,
+        baseline: Signal | Number | None,
+        candidate: Signal | Number | None,
+        *,
+        instrument: str = "",
+        attributes: Mapping[str, object] | None = None,
+        at: datetime | None = None,
+        move: Number | None = None,
+        held: Number | None = None,
+    ) -> Blended:
+        """What to hold of `instrument`, of what both versions want, by the published policy and
+        share. A bare number is a signal that says no more than its exposure. `attributes`: what
+        pins may read; the instrument is the key. `at`: now if left out. `move`: how far its price
+        moved since the last call, as a fraction; what is learned is learned from it. `held`: what
+        is really held, if that may differ from what was asked for."""
+        return self.blends.blend(baseline, candidate, instrument, attributes, at, move, held)
+
+    def blend_many(
+        self,
+        baseline: "Signals",
+        candidate: "Signals",
+        *,
+        instruments: Sequence[str] | None = None,
+        attributes: Mapping[str, Sequence[object]] | None = None,
+        at: datetime | None = None,
+        states: "States | None" = None,
+    ) -> "BlendedMany":
+        """The same for many instruments at once, as arrays. `states`: of the answer before; None:
+        nothing yet. Raises ValueError if columns differ in length."""
+        return self.blends.blend_many(baseline, candidate, instruments, attributes, at, states)
+
     # What came of it ----------------------------------------------------------------------
 
     def record(
         self,
-        version: Assignment | str,
+        version: Assignment | Blended | str,
         /,
         *,
         id: str | None = None,
@@ -264,17 +327,22 @@ class Client:
     def counts(self) -> Mapping[str, int]:
         """How often what went wrong since the client was made: fallbacks by their reason; looks
         by what they found (`missing`, `unreadable`, `corrupt`, `refused`, `clock`); `record` and
-        `listener` for observations and listeners that failed."""
+        `listener` for observations and listeners that failed; `no_baseline_signal`,
+        `no_candidate_signal`, `at`, `move`, `held` for blends that had no use of what they got."""
         return self._known.counts()
 
     def health(self) -> Health:
         """Everything about its state, for logs and pages."""
         held, published, trouble = self._known.held, self.published, self._known.trouble
         old = held is not None and self._known.is_too_old(held)
-        watching = self._watcher is not None and self._watcher.alive
+        watching = self._followed and not self._closed
+        if self._watcher is not None:
+            watching = self._watcher.alive
         if held is not None and old:
             trouble = trouble or self._known.age_in_words(held)
-        elif self._watcher is not None and not watching:
+        elif held is None:
+            trouble = trouble or "no state has come yet"
+        elif self._closed or (self._watcher is not None and not watching):
             trouble = trouble or "closed: nothing new is seen any more"
         return Health(
             ok=held is not None and not trouble,
@@ -292,6 +360,18 @@ class Client:
     def refresh(self) -> bool:
         """Look at the feed now; whether there was a new state. Never raises for what it finds."""
         return self._known.refresh()
+
+    def wait(self, within: timedelta) -> bool:
+        """Wait until there is a state; whether there is one."""
+        there = threading.Event()
+
+        def seen(_published: Published) -> None:
+            there.set()
+
+        if self._known.subscribe(seen) is None:
+            there.wait(within.total_seconds())
+        self._known.unsubscribe(seen)
+        return self._known.held is not None
 
     def subscribe(self, listener: Callable[[Published], None]) -> None:
         """Call `listener` with every new state, in the thread that saw it. What it raises is
@@ -327,6 +407,8 @@ class Client:
 
     def close(self) -> None:
         """Look no more. What it knows stays good for `max_age`."""
+        self._closed = True
+        self._known.close()
         if self._watcher is not None:
             self._watcher.stop()
         if self._recorder is not None:
@@ -353,6 +435,7 @@ class Client:
     def _after_fork(self) -> None:
         """Neither threads nor whoever held a lock come along into a forked process."""
         self._known.after_fork()
+        self.blends.after_fork()
         if self._recorder is not None:
             self._recorder.after_fork()
         if self._watcher is not None:

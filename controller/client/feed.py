@@ -18,10 +18,11 @@ LARGEST = 8 << 20
 @dataclass(frozen=True, slots=True)
 class Sight:
     """Something new was seen: the content, and when it was last written or renewed, in seconds
-    of the wall clock."""
+    of the writer's wall clock. `age_s`: how long ago that was by the same clock, if it said so."""
 
     content: bytes
     written_at: float
+    age_s: float | None = None
 
 
 class FeedError(Exception):
@@ -37,6 +38,15 @@ class Feed(Protocol):
 
     def look(self) -> Sight | None:
         """What is new since the last look; None: nothing. Raises FeedError."""
+        ...
+
+    def follow(self, seen: Callable[[], object]) -> bool:
+        """Call `seen`, a bound method of which only a weak reference is kept, for each thing that
+        a look would find. False: it cannot tell. Called again after a fork."""
+        ...
+
+    def close(self) -> None:
+        """Follow no more."""
         ...
 
 
@@ -67,6 +77,13 @@ class FileFeed:
         if len(content) > LARGEST:
             raise FeedError("unreadable", f"{self.path}: larger than {LARGEST} bytes")
         return Sight(content, status.st_mtime)
+
+    def follow(self, seen: Callable[[], object]) -> bool:  # noqa: ARG002
+        """A file cannot tell."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is open between two looks."""
 
 
 class Watcher:

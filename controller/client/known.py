@@ -102,9 +102,18 @@ class Known:
         with self._lock:
             self._listeners.remove(listener)
 
+    def follow(self) -> bool:
+        """Let the feed say when to look; whether it can."""
+        return self._feed.follow(self.refresh)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._feed.close()
+
     def after_fork(self) -> None:
-        """Whoever held the lock is not in this process."""
+        """Whoever held the lock is not in this process, nor the feed's thread."""
         self._lock = threading.RLock()
+        self.follow()
 
     def _take(self, sight: Sight) -> bool:
         try:
@@ -140,7 +149,7 @@ class Known:
         self._written_at = sight.written_at
         if held is not None and before is not None:
             return now if sight.written_at != before else held.alive_at
-        age = self._wall() - sight.written_at
+        age = sight.age_s if sight.age_s is not None else self._wall() - sight.written_at
         if age < -CLOCKS_DIFFER:
             self._counts["clock"] += 1
             log.warning("the state was written %.0f s ahead of this clock", -age)

@@ -1,25 +1,14 @@
-"""Bounds that hold at every look: formulas alone, of what the judge has measured.
+"""Bounds that hold at every look (`policy.precision`), of what the judge has measured.
 
-The bounds of a mean are the asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy
-and Ramdas ("Time-uniform central limit theory and asymptotic confidence sequences", Annals of
-Statistics, 2024): looking as often as one likes at one growing set, and stopping when one likes,
-errs with probability `alpha` at most. Where observations depend on each other, the variance of the
-mean holds what they share, and the set counts as so many independent ones as would be as precise.
-
-The test of a split is the mixture martingale of Lindon and Malek ("Anytime-valid inference for
-multinomial count data", NeurIPS 2022).
+Where observations depend on each other, the variance of the mean holds what they share, and the set
+counts as so many independent ones as would be as precise.
 """
 
 from dataclasses import dataclass
-from math import inf, isfinite, lgamma, log, sqrt
+from math import inf, isfinite
 
 from controller.core.measurement import Contrast, Pairs, Side
-
-TUNED_FOR = 1000
-"""N*: the number of independent observations at which the bounds are tightest."""
-CONCENTRATION = 100.0
-"""Weight of the share asked for in the mixture of shares that a split is tested against: tightest
-for a share that is off by about a tenth of its standard deviation of one assignment."""
+from controller.policy.precision import half_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +23,6 @@ class Bounds:
     independent: float
     method: str
     detail: str = ""
-
-
-def radius(count: float, alpha: float, tuned_for: int = TUNED_FOR) -> float:
-    """Half the width of the sequence in standard deviations of one observation after `count`
-    independent ones: sqrt(2 (n r^2 + 1) / (n r)^2 ln(sqrt(n r^2 + 1) / alpha)), where
-    r = sqrt((-2 ln alpha + ln(-2 ln alpha + 1)) / N*). Raises ValueError unless 0 < alpha < 1."""
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is between 0 and 1, not {alpha}")
-    squared = (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / tuned_for
-    grown = count * squared + 1
-    return sqrt(2 * grown / (count * count * squared) * log(sqrt(grown) / alpha))
 
 
 def bounds(contrast: Contrast, ratio: float, alpha: float) -> Bounds | None:
@@ -104,67 +82,5 @@ def _bounded(
     if not (variance > 0 and isfinite(variance) and 0 < error < inf):
         detail = detail or "all observations are alike"
         return Bounds(value, None, None, samples, 0.0, method, detail)
-    independent = variance / error
-    half = sqrt(variance) * radius(independent, alpha)
-    return Bounds(value, value - half, value + half, samples, independent, method, detail)
-
-
-# What can be seen at all --------------------------------------------------------------------
-
-
-def independent(candidate: float, baseline: float | None = None, *, worth: float = 1.0) -> float:
-    """Independent observations that a comparison of so many has, of equal variances: n alone or in
-    pairs, 2 n m / (n + m) of two sides. `worth` is what one of them is worth beside those before it
-    (1 where they are independent, about (1 - r) / (1 + r) with autocorrelation r)."""
-    if baseline is None:
-        return candidate * worth
-    total = candidate + baseline
-    return 2 * candidate * baseline / total * worth if total else 0.0
-
-
-def smallest_effect(deviation: float, count: float, alpha: float, power: float = 0.5) -> float:
-    """The smallest true difference, in the unit of `deviation`, that `count` independent
-    observations show with a chance of `power` at their last look. `deviation` is that of one
-    observation of the difference: sqrt(2) times a side's where sides are not paired. The half
-    width of the bounds at `power` 0.5."""
-    from statistics import NormalDist
-
-    if count <= 0:
-        return inf
-    return deviation * (radius(count, alpha) + NormalDist().inv_cdf(power) / sqrt(count))
-
-
-def needed(deviation: float, effect: float, alpha: float, power: float = 0.5) -> float:
-    """Independent observations until a true difference of `effect` is seen with a chance of
-    `power`: the inverse of `smallest_effect`. Infinite for no effect."""
-    if effect <= 0:
-        return inf
-    low, high = 1.0, 2.0
-    while smallest_effect(deviation, high, alpha, power) > effect:
-        low, high = high, high * 2
-        if high > 1e15:
-            return inf
-    while high - low > 1e-6 * high:
-        middle = (low + high) / 2
-        if smallest_effect(deviation, middle, alpha, power) > effect:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-# Splits -------------------------------------------------------------------------------------
-
-
-def split_evidence(candidate: int, total: int, share: float) -> float:
-    """Log of the evidence against `share` (in (0, 1)) after `candidate` of `total` assignments: the
-    likelihood of a Beta mixture of shares around it over that of itself. At or above ln(1 / alpha)
-    the share is not what was asked, wrongly so with probability `alpha` at most over all looks."""
-    ahead, behind = CONCENTRATION * share, CONCENTRATION * (1 - share)
-    rest = total - candidate
-    mixture = _log_beta(ahead + candidate, behind + rest) - _log_beta(ahead, behind)
-    return mixture - candidate * log(share) - rest * log(1 - share)
-
-
-def _log_beta(a: float, b: float) -> float:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)
+    half = half_width(variance, error, alpha)
+    return Bounds(value, value - half, value + half, samples, variance / error, method, detail)

@@ -1,14 +1,13 @@
 """From a checked policy to a plan: names resolved, shares and clocks in integers, rules as
 closures, the machine built. Everything that can be wrong was found before (`policy.check`)."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.effect import Severity
-from controller.core.levels import Levels, alternatives, shared, split_only
 from controller.core.machine import RolloutMachine
 from controller.core.measurement import (
     BASELINE,
@@ -41,15 +40,14 @@ from controller.policy.aggregation import is_statistical
 from controller.policy.checks.context import reads_dry_run, unmeasured
 from controller.policy.expression import (
     ABOUT_CANDIDATE,
-    ABOUT_SPLIT,
     Condition,
     Guard,
     references,
 )
+from controller.policy.levels import Levels, can_say, gate_level, trigger_level
 from controller.policy.models import (
     SHARE_PUBLISHERS,
     Approval,
-    BarCount,
     ConfigPublisher,
     Lock,
     Metric,
@@ -60,12 +58,12 @@ from controller.policy.models import (
     Stage,
     Trigger,
     Unknown,
-    window_length,
 )
 from controller.policy.models import Check as CheckModel
 from controller.policy.quality import MEASURES, judged_sources
 from controller.policy.sampling import counted, default_min_samples
 from controller.policy.units import PLAIN, RATIO, metric_unit
+from controller.policy.values import BarCount, window_length
 
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
@@ -97,7 +95,7 @@ def compile_plan(
         for source, rules in quality.items()
         for name in MEASURES
     }
-    level = _trigger_level(policy, gates, guards)
+    level = trigger_level(policy, gates, guards)
     steps = tuple(_steps(policy, gates, metrics, level))
     unsampled = _without_samples(metrics, policy.metrics)
     triggers = tuple(
@@ -165,11 +163,10 @@ def _steps(
     policy: Policy,
     gates: Mapping[str, tuple[Condition, ...]],
     metrics: Mapping[str, MetricPlan],
-    trigger_level: float,
+    level: float,
 ) -> Iterator[Step]:
     def check(name: str, said: CheckModel, condition: Condition) -> Check:
-        level = policy.false_alarm / max(1, alternatives(condition))
-        rules = RuleCompiler(metrics, Levels(level, trigger_level))
+        rules = RuleCompiler(metrics, Levels(gate_level(policy, condition), level))
         return Check(
             name=name,
             rule=said.check,
@@ -249,40 +246,9 @@ def _applies(trigger: TriggerPlan, step: Step) -> bool:
     """Whether a trigger guards a step."""
     if step.stage not in trigger.stages:
         return False
-    return _can_say(trigger.references, step.share, mirror=step.mirror)
-
-
-def _can_say(keys: Collection[str], share: Share, *, mirror: bool) -> bool:
-    """Where the candidate sees no work at all nothing can be said about it, and where the work is
-    not split nothing about the split."""
-    if not mirror and share == NONE and any(key.startswith(ABOUT_CANDIDATE) for key in keys):
-        return False
-    split = any(key.startswith(ABOUT_SPLIT) for key in keys)
-    return not split or (not mirror and NONE < share < WHOLE)
-
-
-def _trigger_level(
-    policy: Policy,
-    gates: Mapping[str, tuple[Condition, ...]],
-    guards: Mapping[str, Guard],
-) -> float:
-    """The part of the false alarms that each comparison of a trigger, and each split, has."""
-    looks: list[tuple[str, Condition]] = []
-    for stage in policy.stages:
-        for name, share in step_names(stage):
-            splits = [part for line in gates.get(stage.name, ()) for part in split_only(line)]
-            looks += [(name, part) for part in splits]
-            looks += [
-                (name, guards[trigger.name].when)
-                for trigger in policy.triggers
-                if (trigger.stages is None or stage.name in trigger.stages)
-                and _can_say(
-                    tuple(references(guards[trigger.name].when)), share, mirror=stage.mirror
-                )
-            ]
-    whole = {name: metric.window == "rollout" for name, metric in policy.metrics.items()}
-    count = len(shared(looks, whole)) if policy.correction == "bonferroni" else 1
-    return policy.false_alarm / max(1, count)
+    works = step.mirror or step.share > NONE
+    split = not step.mirror and NONE < step.share < WHOLE
+    return can_say(trigger.references, works=works, split=split)
 
 
 def _clear(trigger: Trigger, guard: Guard, rules: RuleCompiler) -> Clear | None:

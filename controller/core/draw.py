@@ -186,11 +186,11 @@ class _Sheet:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width} {self._height}" '
             f'width="{self._width}" height="{self._height}" role="img" '
-            f'aria-label="state machine of the rollout">\n{_STYLE}\n{body}\n</svg>\n'
+            f'aria-label="state machine of the rollout">\n{STYLE}\n{body}\n</svg>\n'
         )
 
 
-_STYLE = """<style>
+STYLE = """<style>
 svg { background: #ffffff; font-family: system-ui, sans-serif; }
 .box { fill: #f8fafc; stroke: #475569; stroke-width: 1.5; }
 .chip { fill: #eef2f7; stroke: #94a3b8; }
@@ -201,11 +201,15 @@ svg { background: #ffffff; font-family: system-ui, sans-serif; }
 .title { font-size: 12px; fill: #64748b; }
 .edge { stroke: #475569; stroke-width: 1.5; fill: none; }
 .way { stroke: #b91c1c; stroke-width: 1.5; fill: none; }
+.grid { stroke: #e2e8f0; } .margin { stroke: #b91c1c; stroke-width: 1.5; stroke-dasharray: 6 4; }
+.label { font-size: 12px; fill: #0f172a; } .dot { fill: #2563eb; }
+.tick { font-size: 12px; text-anchor: end; fill: #334155; }
 @media (prefers-color-scheme: dark) {
   svg { background: #0f172a; }
   .box { fill: #1e293b; stroke: #94a3b8; } .chip { fill: #172033; stroke: #64748b; }
   .name { fill: #f1f5f9; } .share, .small { fill: #cbd5e1; } .title { fill: #94a3b8; }
-  .edge { stroke: #94a3b8; } .way { stroke: #f87171; }
+  .edge { stroke: #94a3b8; } .way, .margin { stroke: #f87171; }
+  .grid { stroke: #1e293b; } .label { fill: #f1f5f9; } .tick { fill: #cbd5e1; }
 }
 </style>
 <defs>
@@ -214,3 +218,4 @@ svg { background: #ffffff; font-family: system-ui, sans-serif; }
 <marker id="waytip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"
  orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#b91c1c"/></marker>
 </defs>"""
+"""Of every picture: follows the viewer's light or dark scheme."""

@@ -36,11 +36,13 @@ class Acknowledgement(Struct, frozen=True, tag="acknowledgement", omit_defaults=
     detail: str = ""
 
 
-class PolicyEdit(Struct, frozen=True, tag="policy_edit"):
-    """A safe edit of the policy takes over: the decision is made under the plan `policy`."""
+class PolicyEdit(Struct, frozen=True, omit_defaults=True, tag="policy_edit"):
+    """A safe edit of the policy takes over: the decision is made under the plan `policy`.
+    `published`: clients read what has changed, so the share is published anew with it."""
 
     policy: str
     changes: tuple[str, ...]
+    published: bool = False
 
 
 Event = Tick | Command | Acknowledgement | PolicyEdit

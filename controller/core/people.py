@@ -106,8 +106,13 @@ def on_policy_edit(plan: Plan, before: State, event: PolicyEdit, now: datetime) 
         firing=tuple(name for name in state.firing if name in names),
         would_have=of_triggers(plan, state.would_have),
     )
+    effects = Effects(state.rollout, state.seq, now)
+    if event.published and (state.name == COMPLETED or _is_live(state)):
+        step = plan.step(state.name) or plan.steps[-1]
+        keys = effects.share(plan, state, mirror=step.mirror)
+        state = replace(state, unacknowledged=state.unacknowledged + keys)
     reasons = tuple(f"policy: {change}" for change in event.changes)
-    return told(plan, state, now, Effects(state.rollout, state.seq, now), "", reasons, notes=notes)
+    return told(plan, state, now, effects, "", reasons, notes=notes)
 
 
 def on_apply(plan: Plan, before: State, event: Command, now: datetime) -> Decision:

@@ -21,7 +21,8 @@ from controller.core.measurement import (
 from controller.core.share import Share
 from controller.core.state import stage_step
 from controller.policy.expression import Unit
-from controller.policy.models import Quality, Window
+from controller.policy.models import Quality
+from controller.policy.values import Window
 
 if TYPE_CHECKING:
     from controller.core.machine import RolloutMachine

@@ -12,7 +12,6 @@ from math import isfinite
 from typing import assert_never
 
 from controller.core.decision import Term
-from controller.core.levels import Levels
 from controller.core.measurement import (
     MISSING,
     SEVERITY_ORDER,
@@ -23,6 +22,7 @@ from controller.core.measurement import (
 from controller.core.plan import Evaluate, Judgement, Limit, MetricPlan, Quiet, metric_of
 from controller.core.versus import mann_whitney, split_as_asked, usable, versus
 from controller.policy import expression as tree
+from controller.policy.levels import Levels
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,

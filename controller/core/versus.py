@@ -7,16 +7,12 @@ is on the bad side, and is inconclusive as long as it straddles.
 from datetime import datetime, timedelta
 from math import isfinite, log
 
-from controller.core.bounds import Bounds, bounds, split_evidence
+from controller.core.bounds import Bounds, bounds
 from controller.core.decision import Term
 from controller.core.measurement import MISSING, Measurement, Measurements, Outcome, opposite
 from controller.core.plan import Evaluate, Judgement
 from controller.policy import expression as tree
-
-LEAST_RANKED = 5
-"""Fewer observations a side than these cannot be told apart by their ranks."""
-LEAST_ASSIGNED = 10
-"""Assignments that the smaller side of a split should have had before anybody says it is right."""
+from controller.policy.precision import LEAST_RANKED, least_assigned, split_evidence
 
 
 def usable(
@@ -193,7 +189,7 @@ def split_as_asked(node: tree.SplitAsAsked, min_samples: int | None, alpha: floa
             outcome, _, detail = usable(found, 0, None, now)
             outcome = Outcome.NO_DATA if outcome is Outcome.PASS else outcome
             return outcome, (Term(key, None, found.samples, 0, detail=detail),)
-        least = _least(asked) if min_samples is None else min_samples
+        least = least_assigned(asked) if min_samples is None else min_samples
         outcome, value, detail = usable(found, least, None, now)
         if value is not None:
             detail = f"{100 * value:.4g}% of {found.samples:,} seen, {100 * asked:.5g}% asked for"
@@ -206,8 +202,3 @@ def split_as_asked(node: tree.SplitAsAsked, min_samples: int | None, alpha: floa
         )
 
     return evaluate
-
-
-def _least(asked: float) -> int:
-    """Assignments of which the smaller side should have `LEAST_ASSIGNED`."""
-    return round(LEAST_ASSIGNED / min(asked, 1 - asked))

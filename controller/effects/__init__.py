@@ -5,6 +5,7 @@ from pathlib import Path
 from controller.core.compiler import SHARE_TARGET
 from controller.effects.alerts import AlertLog
 from controller.effects.base import Target
+from controller.effects.blending import blending
 from controller.effects.config import ConfigFile
 from controller.effects.file import FLAGD, OWN, Origin, ShareFile
 from controller.policy.models import (
@@ -31,7 +32,12 @@ def open_targets(policy: Policy, base_dir: Path, state_dir: Path, store: str) ->
         if version.config is not None
     }
     origin = Origin(
-        policy.rollout, policy.baseline.version, policy.candidate.version, routing(policy), store
+        policy.rollout,
+        policy.baseline.version,
+        policy.candidate.version,
+        routing(policy),
+        store,
+        blending(policy),
     )
     for name, target in policy.publish.items():
         match target:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.blend.settings import Settings
 from controller.core.effect import Effect, SetShare, Verify
 from controller.core.share import percent_text
 from controller.effects.base import EffectError
@@ -29,14 +30,15 @@ FLAGD = Form(flagd.encode, flagd.decode)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose states these are: the rollout, its versions, its routing, and the store that
-    decides."""
+    """Whose states these are: the rollout, its versions, its routing, the store that decides, and
+    how signals are blended."""
 
     rollout: str
     baseline: str
     candidate: str
     routing: Routing
     store: str
+    blend: Settings | None = None
 
 
 class ShareFile:
@@ -116,6 +118,7 @@ class ShareFile:
             settled=effect.settled,
             max_age_s=routing.max_age.total_seconds() if routing.max_age else 0.0,
             pins=routing.pins,
+            blend=origin.blend,
         )
 
     def _may_replace(self, there: Published, new: Published) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from controller.policy.findings import did_you_mean
 from controller.policy.formulas import AGGREGATIONS, WORDS, Formula, Parameter, signature
-from controller.policy.models import Metric, parse_duration
+from controller.policy.models import Metric
+from controller.policy.values import parse_duration
 
 STATISTICAL = frozenset(name for name, known in AGGREGATIONS.items() if known.statistical)
 """Those that say little about few observations."""

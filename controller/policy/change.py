@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from controller.policy.checks.context import unmeasured
 from controller.policy.condition import parse_condition
@@ -18,6 +18,7 @@ from controller.policy.expression import Compare, Number, Reference
 from controller.policy.models import (
     Approval,
     Check,
+    Metric,
     Policy,
     Rollback,
     Routing,
@@ -29,17 +30,20 @@ from controller.policy.models import (
 )
 from controller.policy.names import Names, names_of
 from controller.policy.tokens import ConditionError
+from controller.policy.transition import Blend, Calibration, ExposureLimits, PerformanceBlend
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference: where, from what to what, and whether it may take over by itself."""
+    """One difference: where, from what to what, whether it may take over by itself, and whether
+    clients read it with the share."""
 
     path: str
     words: str
     safe: bool
+    published: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,11 @@ class Edit:
     def safe(self) -> bool:
         """Whether every change may take over by itself."""
         return all(change.safe for change in self.changes)
+
+    @property
+    def published(self) -> bool:
+        """Whether clients have to be told."""
+        return any(change.published for change in self.changes)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -68,7 +77,8 @@ def classify(old: Policy, new: Policy) -> Edit:
 def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     names = names_of(new)
     handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
-               "sources", "routing", "false_alarm", "traffic"}  # fmt: skip
+               "sources", "metrics", "routing", "false_alarm", "traffic",
+               "transition"}  # fmt: skip
     for name in ("description", "owner", "traffic"):
         yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
     yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
@@ -79,11 +89,19 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _rollback(old.rollback, new.rollback)
     yield from _named("publish", old.publish, new.publish)
     yield from _named("sources", old.sources, new.sources)
+    yield from _plain("metrics", old.metrics, new.metrics,
+                      safe=_as_decided(old.metrics) == _as_decided(new.metrics))  # fmt: skip
     yield from _routing(old.routing, new.routing)
+    yield from _blend(old.transition.blend, new.transition.blend)
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)
             yield from _plain(field.encode_name, before, after, safe=False)
+
+
+def _as_decided(metrics: Mapping[str, Metric]) -> Mapping[str, Metric]:
+    """Metrics without what nothing is decided by."""
+    return {n: replace(metric, sd=None, description="") for n, metric in metrics.items()}
 
 
 def _plain(path: str, old: object, new: object, *, safe: bool) -> Iterator[Change]:
@@ -117,6 +135,43 @@ def _routing(old: Routing, new: Routing) -> Iterator[Change]:
         for attribute in sorted({*before, *after}):
             told = [", ".join(pins.get(attribute, ())) or None for pins in (before, after)]
             yield from _plain(f"routing.pin.{side}.{attribute}", told[0], told[1], safe=False)
+
+
+def _blend(old: Blend | None, new: Blend | None) -> Iterator[Change]:
+    """Safe is what lets less through: a lower limit, a lower largest weight, a stricter Brier
+    score. It is published at once. All else may enlarge what is held."""
+    if old is None or new is None:
+        yield from _plain("transition.blend", old, new, safe=False)
+        return
+    for path, before, after in _blend_parts(old, new):
+        lower = after is not None and (before is None or after < before)
+        if before != after:
+            yield Change(path, f"{_text(before)} to {_text(after)}", lower, published=True)
+    told = [
+        replace(blend, limits=ExposureLimits(), performance=None, calibration=None)
+        for blend in (old, new)
+    ]
+    for field in fields(Blend):
+        before, after = (getattr(blend, field.name) for blend in told)
+        yield from _plain(f"transition.blend.{field.name}", before, after, safe=False)
+    rest = [replace(blend.performance or PerformanceBlend(), most=100.0) for blend in (old, new)]
+    yield from _plain("transition.blend.performance", *rest, safe=False)
+    samples = [(blend.calibration or Calibration()).samples for blend in (old, new)]
+    yield from _plain("transition.blend.calibration.samples", *samples, safe=False)
+
+
+def _blend_parts(old: Blend, new: Blend) -> Iterator[tuple[str, float | None, float | None]]:
+    """What is safer the lower it is."""
+    for name in ("baseline", "candidate", "account"):
+        yield (
+            f"transition.blend.limits.{name}",
+            getattr(old.limits, name),
+            getattr(new.limits, name),
+        )
+    earned = [blend.performance or PerformanceBlend() for blend in (old, new)]
+    yield "transition.blend.performance.most", earned[0].most, earned[1].most
+    scored = [blend.calibration or Calibration() for blend in (old, new)]
+    yield "transition.blend.calibration.worst", scored[0].worst, scored[1].worst
 
 
 def _schedule(old: Schedule, new: Schedule) -> Iterator[Change]:

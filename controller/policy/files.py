@@ -11,7 +11,12 @@ SCENARIOS = ".scenarios"
 
 def is_policy(path: Path) -> bool:
     """Whether a file of this name is a policy."""
-    return path.suffix in POLICY_SUFFIXES and not path.stem.endswith(SCENARIOS)
+    return path.suffix in POLICY_SUFFIXES and not is_scenario(path)
+
+
+def is_scenario(path: Path) -> bool:
+    """Whether a file of this name has a policy's scenarios."""
+    return path.suffix in POLICY_SUFFIXES and path.stem.endswith(SCENARIOS)
 
 
 def files_below(directory: Path) -> Iterator[Path]:

@@ -71,6 +71,10 @@ CODES: Mapping[str, str] = {
     "P347": "an unknown trading calendar",
     "P348": "configurations to publish that are not there",
     "P349": "a window shorter than the tick",
+    # What the traffic can decide
+    "P351": "a comparison that the traffic cannot decide in time",
+    "P352": "a rate for each day of a calendar that is not open all day",
+    "P353": "a Sharpe ratio that would take years",
     # Databases
     "P358": "a database that cannot be asked as it is written",
     # Counting
@@ -85,6 +89,11 @@ CODES: Mapping[str, str] = {
     # Routing
     "P381": "a key that is pinned to both versions",
     "P382": "a share that is too old before it can be renewed",
+    # Blending
+    "P391": "thresholds of a blend that exclude each other",
+    "P392": "a key of a blend that its mode does not read",
+    "P393": "a blend that no client can read",
+    "P394": "a blend that never comes",
 }
 """Every code and its title. A code keeps its meaning for good."""
 
@@ -108,8 +117,14 @@ class Finding:
         """What the code stands for."""
         return CODES[self.code]
 
+    @property
+    def head(self) -> str:
+        """Code and message; one that stops nothing says so."""
+        warning = "warning: " if self.severity == "warning" else ""
+        return f"{self.code} {warning}{self.message}"
+
     def __str__(self) -> str:
-        lines = [f"{self.path}:{self.line}:{self.column}: {self.code} {self.message}"]
+        lines = [f"{self.path}:{self.line}:{self.column}: {self.head}"]
         lines += [f"    {line}" for line in self.excerpt.splitlines()]
         if self.hint:
             lines.append(f"  hint: {self.hint}")

@@ -102,30 +102,47 @@ def _judge(
     loaded: LoadedPolicy, policy: Policy, root: Node, environ: Mapping[str, str] | None
 ) -> LoadedPolicy:
     """The conditions parsed, and everything checked that needs the whole policy."""
-    names, places = names_of(policy), Places(loaded.path, loaded.text, root)
-    reader = _ConditionReader(names, places)
-    gates: list[list[Line]] = []
-    for number, stage in enumerate(policy.stages):
-        gates.append(list(reader.gate(("stages", number, "advance"), stage)))
-    guards = [
-        reader.guard(("triggers", number), trigger)
-        for number, trigger in enumerate(policy.triggers)
-    ]
-    found = check_policy(Context(policy, gates, guards, names, places, environ))
+    context, unread = _context(loaded, policy, root, environ)
+    found = check_policy(context)
     return replace(
         loaded,
         policy=policy,
         gates={
             stage.name: tuple(line.condition for line in gate)
-            for stage, gate in zip(policy.stages, gates, strict=True)
+            for stage, gate in zip(policy.stages, context.gates, strict=True)
         },
         guards={
             trigger.name: guard
-            for trigger, guard in zip(policy.triggers, guards, strict=True)
+            for trigger, guard in zip(policy.triggers, context.guards, strict=True)
             if guard is not None
         },
-        findings=_in_order(*_without_echo(reader.findings, found), *found),
+        findings=_in_order(*_without_echo(unread, found), *found),
     )
+
+
+def _context(
+    loaded: LoadedPolicy, policy: Policy, root: Node, environ: Mapping[str, str] | None
+) -> tuple[Context, list[Finding]]:
+    """What every check reads, and the conditions that could not be read."""
+    names, places = names_of(policy), Places(loaded.path, loaded.text, root)
+    reader = _ConditionReader(names, places)
+    gates = [
+        list(reader.gate(("stages", number, "advance"), stage))
+        for number, stage in enumerate(policy.stages)
+    ]
+    guards = [
+        reader.guard(("triggers", number), trigger)
+        for number, trigger in enumerate(policy.triggers)
+    ]
+    return Context(policy, gates, guards, names, places, environ), reader.findings
+
+
+def context_of(loaded: LoadedPolicy, environ: Mapping[str, str]) -> Context:
+    """What every check reads, of a policy that was read whole: for a check that knows more than
+    the file, such as what was measured."""
+    assert loaded.policy is not None
+    root, _ = read_document(loaded.text, loaded.path)
+    return _context(loaded, loaded.policy, root, environ)[0]
 
 
 def _without_echo(read: list[Finding], found: tuple[Finding, ...]) -> list[Finding]:

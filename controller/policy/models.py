@@ -7,279 +7,44 @@ weights that must not fall) is checked in `policy.check`.
 A field's description is what an editor shows and what `docs/language.md` says: it teaches.
 """
 
-import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
-ATTRIBUTE_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
-DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$"
-PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
-SHARE_PATTERN = r"^0*(100(\.0+)?|\d{1,2}(\.\d+)?)%$"
-"""`PERCENT_PATTERN` up to the whole, for editors; a reader says which of both is wrong."""
-RATE_PATTERN = r"^(?=[0.]*[1-9])\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
-BARS_PATTERN = r"^[1-9]\d{0,4} bars?$"
-TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
-CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
-WINDOWS = ("session", "stage", "rollout")
-DEPENDENCES = ("hac", "independent")
-OPEN_PATTERN = DURATION_PATTERN.replace("$", " open$")
-NEWEST_PATTERN = r"^last [1-9]\d*(_\d+)*$"
-MOST_NEWEST = 100_000
-"""More observations than this are not held one by one."""
-LONGEST = timedelta(days=3660)
-"""Ten years: a longer duration is a mistake."""
-LONGEST_TEXT = 40
-"""Characters of a number or a duration, as written."""
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTime:
-    """A window of so much open time of the calendar, back from now."""
-
-    length: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """A window of the newest so many observations that carry the field."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class BarCount:
-    """So many of a metric's bars, the newest that are over, and what has come since."""
-
-    count: int
-
-
-def parse_duration(value: object) -> timedelta:
-    """`15s`, `1h30m`, `5d`. Raises ValueError with the remedy."""
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, str) and len(value) <= LONGEST_TEXT and re.match(DURATION_PATTERN, value):
-        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", value)
-        milliseconds = sum(float(number) * _UNIT_MS[unit] for number, unit in parts)
-        if milliseconds <= LONGEST / timedelta(milliseconds=1):
-            return timedelta(milliseconds=round(milliseconds))
-        raise ValueError(f"{value!r} is longer than ten years; write a shorter duration")
-    raise ValueError(f"{value!r} is not a duration; write a number and a unit: 15s, 1h30m, 5d")
-
-
-def parse_percent(value: object) -> float:
-    """`5%` -> 5.0, of 0% to 100%. Raises ValueError with the remedy."""
-    if isinstance(value, str) and len(value) <= LONGEST_TEXT and re.match(PERCENT_PATTERN, value):
-        percent = float(value[:-1])
-        if percent <= 100:
-            return percent
-        raise ValueError(f"{value!r} is more than the whole; a share is 0% to 100%")
-    raise ValueError(f"{value!r} is not a share; write it in per cent, like 5% or 0.5%")
-
-
-def parse_rate(value: object) -> float:
-    """`2000/h` -> signals per second, more than 0. Raises ValueError with the remedy."""
-    text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
-    match = re.match(r"^(\d+(?:\.\d+)?)\s*(?:/|per )\s*([smhd])$", text)
-    if match is None or float(match[1]) == 0:
-        raise ValueError(f"{value!r} is not a rate; write it like 2000/h or 5/s")
-    return float(match[1]) / (_UNIT_MS[match[2]] / 1000)
-
-
-def parse_window(value: object) -> Any:
-    """`30m`, `30m open`, `last 100`, `60 bars`, or `session`, `stage`, `rollout`. Raises
-    ValueError with the remedy."""
-    if value in WINDOWS:
-        return value
-    text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
-    if re.match(NEWEST_PATTERN, text):
-        count = int(text.removeprefix("last "))
-        if count <= MOST_NEWEST:
-            return Newest(count)
-        raise ValueError(f"{value!r} is too many; write last {MOST_NEWEST} or fewer, or a duration")
-    if re.match(BARS_PATTERN, text):
-        return BarCount(int(text.split()[0]))
-    try:
-        if text.endswith(" open"):
-            return OpenTime(parse_duration(text.removesuffix(" open")))
-        return parse_duration(value)
-    except ValueError:
-        raise ValueError(
-            f"{value!r} is not a window; write a duration (30m, or 30m open for open time), "
-            "last 100, 60 bars, or session, stage, rollout"
-        ) from None
-
-
-def parse_dependence(value: object) -> Any:
-    """A duration, or `hac`, `independent`. Raises ValueError with the remedy."""
-    if value in DEPENDENCES:
-        return value
-    try:
-        return parse_duration(value)
-    except ValueError:
-        raise ValueError(
-            f"{value!r} is no dependence; write hac, independent, or the length of a bar (5m)"
-        ) from None
-
-
-def window_length(window: "Window") -> timedelta | None:
-    """How long a window is, in time of the clock or in open time; None if it has no length, or
-    one of bars."""
-    if isinstance(window, OpenTime):
-        return window.length
-    return window if isinstance(window, timedelta) else None
-
-
-def parse_time(value: object) -> datetime:
-    """`2026-03-18T17:30Z` -> aware UTC. Raises ValueError with the remedy."""
-    remedy = "write date, time and zone: 2026-03-18T17:30Z"
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise ValueError(f"{value!r} is not a time; {remedy}")
-    if moment.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone; {remedy}")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"{value!r} is out of range; {remedy}") from None
-
-
-def _text(pattern: str, *examples: str) -> dict[str, Any]:
-    shape = {"type": "string", "pattern": pattern, "maxLength": LONGEST_TEXT}
-    return shape | {"examples": list(examples)}
-
-
-Duration = Annotated[
-    timedelta,
-    Meta(
-        extra={"read": parse_duration, "kind": "a duration (15s, 1h30m, 5d)"},
-        extra_json_schema=_text(DURATION_PATTERN, "15s", "1h30m"),
-    ),
-]
-Percent = Annotated[
-    float,
-    Meta(
-        extra={"read": parse_percent, "kind": "a share (5%, 0.5%)"},
-        extra_json_schema=_text(SHARE_PATTERN, "5%", "0.5%"),
-    ),
-]
-Rate = Annotated[
-    float,
-    Meta(
-        extra={"read": parse_rate, "kind": "a rate (2000/h)"},
-        extra_json_schema=_text(RATE_PATTERN, "2000/h"),
-    ),
-]
-Moment = Annotated[
-    datetime,
-    Meta(
-        extra={"read": parse_time, "kind": "a time with its zone (2026-03-18T17:30Z)"},
-        extra_json_schema=_text(TIME_PATTERN, "2026-03-18T17:30Z"),
-    ),
-]
-Window = Annotated[
-    timedelta | OpenTime | Newest | BarCount | Literal["session", "stage", "rollout"],
-    Meta(
-        extra={"read": parse_window, "kind": "[a window](#values)"},
-        extra_json_schema={
-            "anyOf": [
-                _text(DURATION_PATTERN, "30m"),
-                _text(OPEN_PATTERN, "30m open"),
-                _text(NEWEST_PATTERN, "last 100"),
-                _text(BARS_PATTERN, "60 bars"),
-                {"enum": list(WINDOWS)},
-            ]
-        },
-    ),
-]
-Dependence = Annotated[
-    timedelta | Literal["hac", "independent"],
-    Meta(
-        extra={"read": parse_dependence, "kind": "`hac`, `independent`, or a duration"},
-        extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "5m"), {"enum": list(DEPENDENCES)}]},
-    ),
-]
-Name = Annotated[
-    str,
-    Meta(
-        pattern=NAME_PATTERN,
-        max_length=64,
-        extra={"kind": "a name: a small letter, then small letters, digits, _ and -"},
-    ),
-]
-Text = Annotated[str, Meta(min_length=1, max_length=2000)]
-Path = Annotated[str, Meta(min_length=1, max_length=1000)]
-ConditionText = Annotated[str, Meta(min_length=1, extra_json_schema={"maxLength": 500})]
-"""A condition, such as `candidate.accuracy >= 85%`; parsed by `policy.condition`."""
-AggregationText = Annotated[str, Meta(min_length=1, max_length=200)]
-Query = Annotated[str, Meta(min_length=1, max_length=20_000)]
-Column = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z_][a-z0-9_]*$",
-        max_length=63,
-        extra={"kind": "a column: small letters, digits and _"},
-    ),
-]
-Url = Annotated[str, Meta(min_length=1, max_length=2000, examples=["http://127.0.0.1:9090"])]
-Header = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9-]+$")]
-Label = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
-UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
-Capital = Annotated[float, Meta(gt=0)]
-AttributeName = Annotated[
-    str,
-    Meta(
-        pattern=ATTRIBUTE_PATTERN,
-        max_length=64,
-        extra={"kind": "the name of an attribute: a letter, then letters, digits and _"},
-    ),
-]
-PinnedTexts = Annotated[
-    tuple[Text, ...], Meta(min_length=1, max_length=5000, extra={"kind": "a list of texts"})
-]
-Weight = Annotated[float, Meta(ge=0, le=1)]
-FieldName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        max_length=200,
-        extra={"kind": "the name of a field: a letter, then letters, digits and _"},
-    ),
-]
-Bounds = Annotated[
-    tuple[float, ...],
-    Meta(min_length=2, max_length=2, extra={"kind": "two numbers, [low, high]"}),
-]
-Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
-OptionText = Annotated[
-    str,
-    Meta(
-        extra={"read": lambda text: text, "kind": "a text, a number, true or false"},
-        extra_json_schema={"type": ["string", "number", "boolean"]},
-    ),
-]
-Names = Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
-ConfirmText = Annotated[
-    str,
-    Meta(
-        pattern=CONFIRM_PATTERN,
-        max_length=40,
-        extra={"kind": "written like `3 of 5`, `3 in a row` or `5 in total`"},
-        examples=["3 of 5", "3 in a row", "5 in total"],
-    ),
-]
-
-
-class Model(Struct, frozen=True, forbid_unknown_fields=True):
-    """Unknown keys and wrong types are errors."""
+from controller.policy.transition import Transition
+from controller.policy.values import (
+    AggregationText,
+    AttributeName,
+    Bounds,
+    Capital,
+    Column,
+    ConditionText,
+    ConfirmText,
+    Dependence,
+    Deviation,
+    Duration,
+    FieldName,
+    Header,
+    Label,
+    Model,
+    Moment,
+    Name,
+    Names,
+    OptionText,
+    Path,
+    Percent,
+    Percents,
+    PinnedTexts,
+    Query,
+    Rate,
+    Samples,
+    Text,
+    UnitText,
+    Url,
+    Weight,
+    Window,
+)
 
 
 class Version(Model, frozen=True, kw_only=True):
@@ -620,6 +385,14 @@ class Metric(Model, frozen=True, kw_only=True):
             "and loss a return"
         ),
     ] = None
+    sd: Annotated[
+        Deviation | None,
+        Meta(
+            description="Standard deviation of one observation, in the metric's unit, as far as "
+            "you know. Nothing is decided by it: `rollout validate` and `rollout plan` reckon with "
+            "it what a comparison can show in time"
+        ),
+    ] = None
     dry_run: Annotated[
         bool,
         Meta(
@@ -919,8 +692,9 @@ class Policy(Model, frozen=True, kw_only=True):
     traffic: Annotated[
         Rate | None,
         Meta(
-            description="Observations of both versions together. With it, sample sizes that "
-            "cannot be reached in time are errors"
+            description="Observations of both versions together, in open time of the calendar; "
+            "mirrored work counts once. With it, what cannot be reached or decided in time is an "
+            "error, and `rollout plan` says what each stage can show"
         ),
     ] = None
     sources: Annotated[
@@ -942,6 +716,9 @@ class Policy(Model, frozen=True, kw_only=True):
         tuple[Trigger, ...],
         Meta(max_length=200, description="What must not come true while the candidate is live"),
     ] = ()
+    transition: Annotated[
+        Transition, Meta(description="What goes gradually while the share rises")
+    ] = Transition()
     rollback: Annotated[Rollback, Meta(description="The way back")] = Rollback()
     false_alarm: Annotated[
         float,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from controller.policy import document
 from controller.policy.document import Node, Scalar, place_in
@@ -36,10 +37,17 @@ class Places:
             return parent.entries[str(where[-1])][0]
         return self.node(where)
 
-    def at(self, where: Where, code: str, message: str, hint: str = "") -> Finding:
+    def at(
+        self,
+        where: Where,
+        code: str,
+        message: str,
+        hint: str = "",
+        severity: Literal["error", "warning"] = "error",
+    ) -> Finding:
         """A finding at the value."""
         node = self.node(where)
-        return Finding(code, message, self._path, node.line, node.column, hint)
+        return Finding(code, message, self._path, node.line, node.column, hint, severity)
 
     def at_key(self, where: Where, code: str, message: str, hint: str = "") -> Finding:
         """A finding at the key."""

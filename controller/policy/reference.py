@@ -16,18 +16,12 @@ from msgspec.structs import FieldInfo, fields
 from controller.policy.aggregation import DEFAULT_SAMPLES
 from controller.policy.findings import CODES
 from controller.policy.formulas import AGGREGATIONS, Formula, Gives, signature
-from controller.policy.models import (
-    AggregationText,
-    ConditionText,
-    Name,
-    Path,
-    Policy,
-    UnitText,
-)
+from controller.policy.models import Policy
 from controller.policy.quality import MEASURES
 from controller.policy.schema import default_of, described
 from controller.policy.shape import unwrap
 from controller.policy.units import COUNT, RATIO, UNITS
+from controller.policy.values import AggregationText, ConditionText, Name, Path, UnitText
 from controller.policy.variables import ALLOWED
 
 _BARE = {str: "text", int: "a whole number", float: "a number", bool: "`true` or `false`"}
@@ -90,8 +84,8 @@ sources:
 
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
-  slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m}
   sharpe: {source: orders, value: sharpe(pnl), bar: 1d, window: 60 bars, capital: 1_000_000}
+  slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m, sd: 4}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
   slippage:
@@ -167,6 +161,21 @@ triggers:
   - {name: split, when: not split_as_asked(orders), severity: medium, escalate_after: 10m}
   - {name: silent, when: orders.silent > 2m, severity: medium, then: hold, escalate_after: 10m}
 
+transition:
+  blend:
+    mode: performance
+    conflict: max_confidence
+    deadband: 0.02
+    band: 0.05
+    hysteresis: {enter: 0.2, leave: 0.1}
+    min_hold: 5m
+    max_age: 30s
+    missing: {baseline: hold, candidate: baseline_full, hold_for: 2m}
+    limits: {baseline: 1.0, candidate: 0.5, account: 1.0}
+    performance: {learning_rate: 0.15, sharing: 1%, scale: 1%, cost: 0.02%, least: 0%, most: 50%,
+                  step: 5%, every: 1d}
+    calibration: {worst: 0.25, samples: 200}
+
 rollback:
   plan: [baseline_traffic, restore, verify]
   deadline: 30s
@@ -198,7 +207,7 @@ observations of a push source that carry the field, or the first of its fields; 
 newest 60 of the metric's bars that are over, and what has come since; `session`, `stage`, \
 `rollout`: since it began |
 | a share | `5%`, `0.5%`: 0% to 100%, to a thousandth of a per cent |
-| a rate | `2000/h`, `5 per s`: for each s, m, h or d |
+| a rate | `2000/h`, `5 per s`: for each s, m, h or d of open time |
 | a time | `2026-03-18T17:30Z`: date, time and zone |
 | a name | `ramp-25`: a small letter, then small letters, digits, `_` and `-`; at most 64 |
 | a number | `100`, `0.05`, `1_000_000` |

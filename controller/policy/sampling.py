@@ -3,18 +3,28 @@
 from datetime import timedelta
 from typing import Literal, assert_never
 
-from controller.policy.aggregation import DEFAULT_SAMPLES, STATISTICAL, parse_aggregation
+from controller.policy.aggregation import (
+    DEFAULT_SAMPLES,
+    STATISTICAL,
+    AggregationError,
+    parse_aggregation,
+)
 from controller.policy.models import (
     HttpSource,
     Metric,
     OpenMetricsSource,
     PluginSource,
+    Policy,
     PrometheusSource,
     PushSource,
     Source,
     SqlSource,
 )
+from controller.policy.values import BarCount, window_length
 
+ALWAYS = "24/7"
+"""The calendar in which a day has 24 hours."""
+DAY = timedelta(days=1)
 MOST_POINTS = 11_000
 """Points of one series that Prometheus gives at a time."""
 STEP = timedelta(seconds=15)
@@ -59,3 +69,22 @@ def step_of(step: timedelta | None, window: timedelta) -> timedelta:
     if step is not None:
         return step
     return max(STEP, timedelta(seconds=-(-window // timedelta(seconds=_POINTS))))
+
+
+def judged_time(policy: Policy, metric: Metric) -> timedelta | None:
+    """How much time a metric judges; None where only the calendar or the rollout can say."""
+    window = metric.window
+    if not isinstance(window, BarCount):
+        return window_length(window)
+    whole = metric.bar == DAY and policy.schedule.calendar != ALWAYS
+    return None if whole or metric.bar is None else window.count * metric.bar
+
+
+def needed_samples(metric: Metric, source: Source | None) -> int:
+    """Observations without which a metric says nothing; 0 if its aggregation cannot be read."""
+    if metric.min_samples is not None:
+        return metric.min_samples
+    try:
+        return default_min_samples(metric, source)
+    except AggregationError:
+        return 0

@@ -19,8 +19,9 @@ from msgspec import UNSET, Meta, Struct
 from msgspec.structs import FieldInfo, fields
 
 from controller.policy.checks.context import duration_text, percent_text
-from controller.policy.models import Policy, parse_percent
+from controller.policy.models import Policy
 from controller.policy.shape import unwrap
+from controller.policy.values import parse_percent
 from controller.policy.variables import ALLOWED
 
 Schema = dict[str, Any]
@@ -55,9 +56,10 @@ def described(model: type[Struct]) -> str:
 def default_of(field: FieldInfo) -> Any:
     """A key's default as a policy would write it; UNSET where there is none, where it is empty,
     and for a part that has defaults of its own."""
-    if any((part.extra or {}).get("read") is parse_percent for part in unwrap(field.type)[1]):
-        return percent_text(field.default) if isinstance(field.default, float) else UNSET
+    meta = unwrap(field.type)[1]
     match field.default:
+        case float() if any((m.extra or {}).get("read") is parse_percent for m in meta):
+            return percent_text(field.default)
         case timedelta():
             return duration_text(field.default) if field.default else "0s"
         case bool() | int() | float():

@@ -17,7 +17,7 @@ from msgspec.structs import fields
 from controller.policy import document
 from controller.policy.document import Node, Scalar
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import LONGEST_TEXT
+from controller.policy.values import LONGEST_TEXT
 
 _FAILED: Any = object()
 _NUMBER_DIGITS = 30

@@ -57,17 +57,39 @@ def replay_history(
     or of measurements where columns are named as the policy's conditions name them. `progress` is
     told how many observations or ticks were taken. Raises HistoryError."""
     with _opened(path) as (connection, table):
-        names = [row[0] for row in connection.execute(f"describe {table}").fetchall()]
-        if "ts" not in names:
-            raise HistoryError(f"{path}: no column `ts` among: {', '.join(names)}; {WANTED}")
-        (timeless,) = connection.execute(f"select count(*) {table} where ts is null").fetchone()
-        if timeless:
-            raise HistoryError(f"{path}: rows without a time in `ts`: {timeless}")
-        if any(name.startswith((f"{CANDIDATE}.", f"{BASELINE}.")) for name in names):
+        names = _columns(connection, table, path)
+        if _of_measurements(names):
             return _measured(loaded, path, connection, table, names, progress)
-        if "version" not in names:
-            raise HistoryError(f"{path}: neither `version` nor a column like candidate.METRIC")
         return _observed_history(loaded, path, _rows(connection, table, _push(loaded)), progress)
+
+
+def observed_rows(path: Path, sources: list[str]) -> Iterator[Observed]:
+    """The observations of a history, in order; those that name no source are of the first of
+    `sources`. Raises HistoryError."""
+    with _opened(path) as (connection, table):
+        if _of_measurements(_columns(connection, table, path)):
+            raise HistoryError(
+                f"{path} has measurements, which do not say how much there was: give observations, "
+                "a row each with `ts`, `version` and fields"
+            )
+        yield from _rows(connection, table, sources)
+
+
+def _columns(connection: Any, table: str, path: Path) -> list[str]:
+    """Names of the columns of what can be a history."""
+    names = [row[0] for row in connection.execute(f"describe {table}").fetchall()]
+    if "ts" not in names:
+        raise HistoryError(f"{path}: no column `ts` among: {', '.join(names)}; {WANTED}")
+    (timeless,) = connection.execute(f"select count(*) {table} where ts is null").fetchone()
+    if timeless:
+        raise HistoryError(f"{path}: rows without a time in `ts`: {timeless}")
+    if "version" not in names and not _of_measurements(names):
+        raise HistoryError(f"{path}: neither `version` nor a column like candidate.METRIC")
+    return names
+
+
+def _of_measurements(names: list[str]) -> bool:
+    return any(name.startswith((f"{CANDIDATE}.", f"{BASELINE}.")) for name in names)
 
 
 def _push(loaded: LoadedPolicy) -> list[str]:

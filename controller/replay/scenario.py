@@ -19,9 +19,9 @@ from controller.policy.checks.references import RESERVED
 from controller.policy.document import DocumentError, Node, Scalar, read_document
 from controller.policy.findings import Finding, did_you_mean
 from controller.policy.load import LoadedPolicy, load_text
-from controller.policy.models import parse_duration, parse_percent, parse_time
 from controller.policy.quality import MEASURES, judged_sources
 from controller.policy.units import parse_quantity
+from controller.policy.values import parse_duration, parse_percent, parse_time
 from controller.replay.series import SAMPLES, Constant, Gap, Noise, Piece, Ramp, Recorded, Series
 
 SUFFIX = ".scenarios.yaml"

@@ -11,7 +11,7 @@ from controller.core.measurement import BASELINE, CANDIDATE, Measurement
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
 from controller.judge.bars import bars_of, start_of_last
-from controller.policy.models import BarCount, Newest, OpenTime
+from controller.policy.values import BarCount, Newest, OpenTime
 from controller.sources.base import Request, Source
 
 

@@ -211,7 +211,7 @@ class Controller:
             Severity.HIGH,
             "clock",
             f"the clock went {words}",
-            (f"{moved} rollouts are looked at at once",) if moved else (),
+            (f"looked at at once: {moved}",) if moved else (),
             now,
         )
 
@@ -412,7 +412,7 @@ class Controller:
         totals.missed += report.missed
         totals.failed += len(report.failed)
         if report.missed:
-            log.warning("%d rollouts late, %d looks missed", report.late, report.missed)
+            log.warning("rollouts late: %d, looks missed: %d", report.late, report.missed)
         last, now = self._last_beat, report.at
         if report.due or last is None or not last <= now < last + BEAT_EVERY:
             self._beat("running", now)

@@ -171,7 +171,7 @@ class Reloader:
         change = classify(self._plans.known(row.state.policy, now).policy, loaded.policy)
         if change.safe or row.state.name in _FREE:
             self._plans.save(loaded, now)
-            edit = PolicyEdit(digest, change.words)
+            edit = PolicyEdit(digest, change.words, change.published)
             handle(self._store, self._plans.plan, name, edit, now)
             self._alarms.forget(f"policy/{path}/")
             log.info("%s: goes on under an edited policy: %s", name, "; ".join(change.words))

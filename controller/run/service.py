@@ -122,7 +122,7 @@ class Service:
     def start(self) -> None:
         """Begin: from here on, rounds run by themselves."""
         log.info(
-            "rollout %s as %s: store %s, policies %s, %d rollouts, a look every %gs",
+            "rollout %s as %s: store %s, policies %s, rollouts so far %d, a look every %gs",
             __version__,
             self.controller.owner,
             without_password(self.settings.store),
@@ -132,6 +132,11 @@ class Service:
         )
         if not self._stepped:
             self.round()  # reads every policy, which takes its time; then rounds begin to count
+            if not self.store.rollouts():
+                log.warning(
+                    "no policy in %s yet: `rollout init` writes one, and it is taken up",
+                    self.settings.policies.absolute(),
+                )
         self.ticks.start(watch=not self._stepped)
         if not self._stepped:
             self._watch = PolicyWatch(self.settings.policies, self.ticks.wake)
@@ -203,6 +208,10 @@ class Service:
     def not_ready(self) -> str:
         """Why nobody is guarded at the moment; empty while rounds are done."""
         return self._store_trouble or ("" if self._begun else "no round has been done yet")
+
+    def rollouts(self) -> list[str]:
+        """Names of all rollouts, in order. Raises StoreError."""
+        return sorted(row.state.rollout for row in self.store.rollouts())
 
     def share_file(self, rollout: str) -> Path:
         """Where the share of `rollout` is published, for `Client.in_process`. Raises

@@ -21,7 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from controller.policy.models import parse_duration
+from controller.policy.values import parse_duration
 
 PREFIX = "ROLLOUT_"
 BY = f"{PREFIX}BY"

@@ -100,16 +100,17 @@ class PluginSource:
         SourceError, also for whatever else it raises."""
         if not self._asking.acquire(blocking=False):
             raise SourceError(f"plugin {self._model.name} still hangs on an earlier question")
-        answers: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+        answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
 
         def run() -> None:
+            answer: tuple[T | None, BaseException | None]
             try:
-                answers.put((ask(), None))
-            except Exception as error:
+                answer = ask(), None
+            except BaseException as error:  # a plugin that calls sys.exit as well
                 log.debug("plugin %s", self._model.name, exc_info=True)
-                answers.put((None, error))
-            finally:
-                self._asking.release()
+                answer = None, error
+            self._asking.release()  # before the answer: who has it may ask again at once
+            answers.put(answer)
 
         threading.Thread(target=run, name=f"plugin {self.name}", daemon=True).start()
         seconds = self._model.timeout.total_seconds()

@@ -6,6 +6,7 @@ from enum import Enum
 import msgspec
 from msgspec import Struct
 
+from controller.blend.settings import Settings
 from controller.core.share import NONE, WHOLE, Share
 
 Pinned = dict[str, tuple[str, ...]]
@@ -35,7 +36,7 @@ class Published(Struct, frozen=True, omit_defaults=True):
     rises with every decision of the store named `store`, and `epoch` with every start and
     rollback; `layer` chooses the buckets. After `max_age_s` seconds without a sign of life from
     the controller all work belongs to the baseline (0: never), unless the rollout is `settled`:
-    completed, with nothing left to guard."""
+    completed, with nothing left to guard. `blend`: how signals become one; None: they do not."""
 
     store: str
     rollout: str
@@ -50,6 +51,7 @@ class Published(Struct, frozen=True, omit_defaults=True):
     settled: bool = False
     max_age_s: float = 0.0
     pins: Pins = Pins()
+    blend: Settings | None = None
 
     @property
     def is_baseline(self) -> bool:

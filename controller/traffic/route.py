@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmh3 import mmh3_32_uintdigest
 
-from controller.core.share import NONE
+from controller.core.share import NONE, WHOLE, Share
 from controller.traffic.buckets import UNUSUAL, BadKey, Buckets, limit
 from controller.traffic.published import Pinned, Published
 
@@ -37,6 +37,7 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"
     BAD_KEY = "bad_key"
     NO_ATTRIBUTE = "no_attribute"
+    NO_BLEND = "no_blend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ class Router:
         self._candidate = _assignment(published, Side.CANDIDATE, Reason.SHARE)
         self._pins = _Pins(published) if published.share > NONE and _has_pins(published) else None
 
+    @property
+    def has_pins(self) -> bool:
+        """Whether anybody's version is not a matter of the share."""
+        return self._pins is not None
+
     def route(self, key: str, attributes: Mapping[str, object] | None = None) -> Assignment:
         """Who acts on `key`. Raises Unroutable."""
         try:
@@ -91,6 +97,22 @@ class Router:
             if pinned is not None:
                 return pinned
         return self._candidate if place < self._limit else self._baseline
+
+    def share_of(
+        self, key: str, attributes: Mapping[str, object] | None = None, *, whole: bool = False
+    ) -> Share:
+        """The candidate's share of what `key` stands for, where both act on it together: the
+        published one, unless a pin gives it to one of them. `whole`: to the one that acts on the
+        key. Raises Unroutable."""
+        if self._pins is None and not whole:
+            return self.published.share
+        if whole:
+            return WHOLE if self.route(key, attributes).side is Side.CANDIDATE else NONE
+        self._place(key)
+        pinned = self._pins.find(key, attributes) if self._pins is not None else None
+        if pinned is None:
+            return self.published.share
+        return WHOLE if pinned.side is Side.CANDIDATE else NONE
 
     def route_many(
         self, keys: Sequence[str], attributes: Mapping[str, Sequence[object]] | None = None

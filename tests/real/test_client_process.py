@@ -13,8 +13,12 @@ from controller.traffic.published import encode
 pytestmark = pytest.mark.real
 
 OURS = {
-    "controller", "controller.client", "controller.client.client", "controller.client.feed",
-    "controller.client.known", "controller.client.record", "controller.core",
+    "controller", "controller.blend", "controller.blend.blend", "controller.blend.columns",
+    "controller.blend.friction",
+    "controller.blend.learning", "controller.blend.legs", "controller.blend.mixing",
+    "controller.blend.settings", "controller.client", "controller.client.blending",
+    "controller.client.client", "controller.client.feed", "controller.client.known",
+    "controller.client.record", "controller.client.stream", "controller.core",
     "controller.core.share", "controller.traffic", "controller.traffic.buckets",
     "controller.traffic.published", "controller.traffic.route",
 }  # fmt: skip

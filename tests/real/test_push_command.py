@@ -58,8 +58,8 @@ class Desk:
             )  # fmt: skip
         self.controllers.append(process)
         self.until(lambda: "signal: new" in log.read_text() or len(self.controllers) > 1, log)
-        self.until(lambda: "takes observations at" in log.read_text(), log)
-        found = re.search(r"takes observations at http://(\S+)", log.read_text())
+        self.until(lambda: "gives shares at" in log.read_text(), log)
+        found = re.search(r"gives shares at http://(\S+)", log.read_text())
         assert found is not None
         self.listen = found[1]
         return process

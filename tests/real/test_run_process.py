@@ -223,3 +223,13 @@ def test_a_store_that_cannot_be_opened_is_said_and_ends_with_3(desk: Desk) -> No
     assert done.returncode == 3
     assert "not a database; name the right file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_empty_directory_is_said_and_what_comes_into_it_is_taken_up(desk: Desk) -> None:
+    aside = desk.policies.joinpath("signal.yaml").rename(desk.place / "signal.yaml")
+    process = desk.start()
+    words = f"no policy in {desk.policies} yet: `rollout init` writes one"
+    desk.until(lambda: words in desk.log.read_text(), process)
+    aside.rename(desk.policies / "signal.yaml")
+    desk.until(lambda: "signal: new" in desk.log.read_text(), process)
+    in_canary(desk, process)

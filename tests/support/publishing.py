@@ -40,6 +40,13 @@ class Line:
             raise waiting
         return None if waiting is None else Sight(waiting, self.written_at)
 
+    def follow(self, seen: object) -> bool:
+        """Only a look tells."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 def client_of(published: Published, **settings: Any) -> Client:
     """A client that has seen this one state."""

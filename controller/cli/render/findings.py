@@ -9,7 +9,7 @@ from controller.policy.findings import CODES, Finding
 
 def finding_text(finding: Finding, lines: list[str]) -> str:
     """`file:line:column: CODE message`, the line with a caret, the hint."""
-    parts = [f"{finding.path}:{finding.line}:{finding.column}: {finding.code} {finding.message}"]
+    parts = [f"{finding.path}:{finding.line}:{finding.column}: {finding.head}"]
     if 0 < finding.line <= len(lines) and lines[finding.line - 1].strip():
         source = lines[finding.line - 1].replace("\t", " ")
         start = max(0, finding.column - 80)

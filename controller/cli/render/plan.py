@@ -1,6 +1,6 @@
 """What a policy will do, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from controller.cli.render import words
@@ -12,12 +12,20 @@ from controller.core.share import percent_text
 DRY_RUN = "dry run"
 
 
-def plan_text(plan: Plan, start: datetime | None) -> str:
-    """Stages, triggers, the way back, and how soon and how late it can be done."""
-    return "\n".join(_lines(plan, start)) + "\n"
+def plan_text(
+    plan: Plan,
+    start: datetime | None,
+    outlooks: Sequence[Sequence[str]] = (),
+    evidence: Sequence[str] = (),
+) -> str:
+    """Stages, triggers, the way back, and how soon and how late it can be done. `outlooks` are what
+    is said of each step's samples and comparisons, and `evidence` what that rests on."""
+    return "\n".join(_lines(plan, start, outlooks, evidence)) + "\n"
 
 
-def _lines(plan: Plan, start: datetime | None) -> Iterator[str]:
+def _lines(
+    plan: Plan, start: datetime | None, outlooks: Sequence[Sequence[str]], evidence: Sequence[str]
+) -> Iterator[str]:
     owner = f", owned by {plan.owner}" if plan.owner else ""
     yield f"{plan.rollout}: {plan.baseline.name} to {plan.candidate.name}{owner}"
     tick = span(milliseconds(plan.tick))
@@ -30,6 +38,11 @@ def _lines(plan: Plan, start: datetime | None) -> Iterator[str]:
     yield "Forward"
     for number, step in enumerate(plan.steps, 1):
         yield from _step(number, step, plan.steps[number - 2] if number > 1 else None)
+        if outlooks:
+            yield from (f"       {line}" for line in outlooks[number - 1])
+    if evidence:
+        yield ""
+        yield from evidence
     yield ""
     yield "Back, whatever else is going on"
     for trigger in sorted(plan.triggers, key=lambda t: -t.severity):

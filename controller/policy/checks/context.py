@@ -7,7 +7,6 @@ from typing import Literal
 
 from msgspec.structs import fields
 
-from controller.policy.aggregation import AggregationError
 from controller.policy.expression import (
     ABOUT_CANDIDATE,
     ABOUT_SPLIT,
@@ -16,26 +15,19 @@ from controller.policy.expression import (
     references,
 )
 from controller.policy.models import (
-    BarCount,
     Check,
     ConfigPublisher,
-    Metric,
     Policy,
-    Source,
     Stage,
     Trigger,
     Unknown,
     Unmeasured,
-    window_length,
 )
 from controller.policy.names import Names
 from controller.policy.places import Places, Where
-from controller.policy.sampling import default_min_samples
 
 WATCH = "watch"
 """The stage after promotion."""
-ALWAYS = "24/7"
-DAY = timedelta(days=1)
 DEADLINE_HOLDS = 3
 """A stage without a deadline has so many times its hold."""
 _THEN: Mapping[str, str] = {
@@ -164,29 +156,10 @@ def deadline(stage: Stage) -> timedelta:
     return stage.deadline.after if stage.deadline else DEADLINE_HOLDS * stage.hold
 
 
-def judged_time(context: Context, metric: Metric) -> timedelta | None:
-    """How much time a metric judges; None where only the calendar or the rollout can say."""
-    window = metric.window
-    if not isinstance(window, BarCount):
-        return window_length(window)
-    whole = metric.bar == DAY and context.policy.schedule.calendar != ALWAYS
-    return None if whole or metric.bar is None else window.count * metric.bar
-
-
 def longest_stay(stage: Stage) -> timedelta:
     """The most open time in all steps of a stage: their deadlines, and the wait for approvals."""
     each = deadline(stage) + (stage.approval.within if stage.approval else timedelta(0))
     return len(weights(stage)) * each
-
-
-def needed_samples(metric: Metric, source: Source | None) -> int:
-    """Observations without which a metric says nothing; 0 if its aggregation cannot be read."""
-    if metric.min_samples is not None:
-        return metric.min_samples
-    try:
-        return default_min_samples(metric, source)
-    except AggregationError:
-        return 0
 
 
 def action(trigger: Trigger) -> str:

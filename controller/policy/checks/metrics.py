@@ -10,13 +10,15 @@ from controller.policy.aggregation import (
     formula_of,
     parse_aggregation,
 )
-from controller.policy.checks.context import DAY, Context, duration_text, needed_samples
+from controller.policy.checks.context import Context, duration_text
 from controller.policy.expression import Dimension, references
 from controller.policy.findings import Finding
 from controller.policy.formulas import Gives
-from controller.policy.models import BarCount, Metric, Newest, OpenTime, SqlSource, window_length
+from controller.policy.models import Metric, SqlSource
 from controller.policy.quality import judged_sources
+from controller.policy.sampling import DAY, needed_samples
 from controller.policy.units import UnitError, parse_unit
+from controller.policy.values import BarCount, Newest, OpenTime, window_length
 
 _QUOTED = re.compile(r"'[^'\n]*\$(version|since|now)\b[^'\n]*'")
 
@@ -234,6 +236,28 @@ def newest_are_enough(context: Context) -> Iterator[Finding]:
                 place = ("triggers", number, "min_samples")
                 yield context.places.at(place, "P326", message, hint)
                 break
+
+
+def deviations_are_used(context: Context) -> Iterator[Finding]:
+    """`sd` belongs to what is compared, where the traffic is known."""
+    conditions = [line.condition for _, _, gate in context.gated() for line in gate]
+    conditions += [condition for _, _, condition in context.guarded()]
+    compared = {
+        name
+        for condition in conditions
+        for subject, _, name in (key.partition(".") for key in references(condition))
+        if subject in ("difference", "estimate", "shift")
+    }
+    for name, metric in context.policy.metrics.items():
+        if metric.sd is None:
+            continue
+        where = ("metrics", name, "sd")
+        if name not in compared:
+            hint = f"leave it out, or compare: not_worse({name}, margin: ...)"
+            yield context.places.at_key(where, "P344", f"nothing compares {name}", hint)
+        elif context.policy.traffic is None:
+            message = "without the traffic nothing is reckoned with it"
+            yield context.places.at_key(where, "P344", message, "add `traffic: 4000/h`")
 
 
 def _name(metric: Metric) -> str:

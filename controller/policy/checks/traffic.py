@@ -1,134 +1,111 @@
-"""Sample sizes against the declared traffic: what cannot be reached is said before the start."""
+"""What the traffic cannot decide in time is said before the start, with what would do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from math import ceil, floor
+from typing import Literal
 
-from controller.policy.aggregation import counts_bars
-from controller.policy.checks.context import (
-    Context,
-    deadline,
-    duration_text,
-    ignores,
-    judged_time,
-    needed_samples,
-    percent_text,
-    weights,
-)
-from controller.policy.expression import Condition, references
+from controller.policy.checks.context import Context, duration_text, percent_text
+from controller.policy.checks.remedies import remedies
+from controller.policy.checks.shortfalls import Shortfall, shortfalls
+from controller.policy.document import Scalar
+from controller.policy.evidence import Evidence, declared
+from controller.policy.expected import Step
+from controller.policy.expression import SplitAsAsked
+from controller.policy.feasibility import HOW, Effect, basis, difference_text
 from controller.policy.findings import Finding
-from controller.policy.models import Metric, Newest, Stage
-from controller.policy.sampling import counted
-
-_SESSION = timedelta(days=1)
+from controller.policy.functions import write_call
+from controller.policy.sampling import ALWAYS
 
 
-@dataclass(frozen=True, slots=True)
-class _Shortage:
-    """Too few observations of one side of a metric, at one weight of a stage."""
-
-    stage: str
-    weight: float
-    side: str
-    metric: str
-    needed: int
-    expected: float
-    span: timedelta
-    share: float
-    """Of all observations, those that this side gets: 0 to 1."""
+def evidence_of(context: Context) -> Evidence:
+    """What the policy itself says of the work."""
+    conditions = [line.condition for _, _, gate in context.gated() for line in gate]
+    conditions += [condition for _, _, condition in context.guarded()]
+    return declared(context.policy, conditions)
 
 
-def samples_can_be_reached(context: Context) -> Iterator[Finding]:
-    """Within each window, or by the deadline, the traffic brings the samples asked for."""
-    if context.policy.traffic is None:
-        return
-    for number, stage, gate in context.gated():
-        for line in gate:
-            if not context.acts(line.condition) or ignores(line.check.unknown, "inconclusive"):
-                continue
-            short = _first_shortage(context, number, line.condition, None)
-            if short is not None:
-                message = f"{stage.name} could never be left: {_in_words(short, context)}"
-                yield context.places.at(line.where, "P338", message, _remedy(short, context))
-    for number, trigger, condition in context.guarded():
-        for at in context.where_applies(trigger, condition):
-            short = _first_shortage(context, at, condition, trigger.min_samples)
-            if short is not None:
-                message = f"trigger {trigger.name} is blind: {_in_words(short, context)}"
-                hint = f"{_remedy(short, context)}; or say with `stages:` where it applies"
-                yield context.places.at(("triggers", number, "when"), "P338", message, hint)
-                break
+def can_be_decided(context: Context) -> Iterator[Finding]:
+    """With the declared traffic every gate has its samples, and is decided, before its deadline."""
+    if context.policy.traffic is not None:
+        yield from undecidable(context, evidence_of(context))
 
 
-def _first_shortage(
-    context: Context, number: int, condition: Condition, min_samples: int | None
-) -> _Shortage | None:
-    stage, traffic = context.policy.stages[number], context.policy.traffic
-    assert traffic is not None
-    for key in dict.fromkeys(references(condition)):
-        side, _, name = key.partition(".")
-        metric = context.policy.metrics.get(name)
-        if metric is None or side in context.policy.sources or counts_bars(metric):
-            continue
-        source = context.policy.sources.get(metric.source)
-        if counted(metric, source) != "observations":
-            continue
-        needed = needed_samples(metric, source) if min_samples is None else min_samples
-        for weight in weights(stage):
-            share = _share(stage, weight, side)
-            span = _span(context, number, metric, side)
-            if share is None or span is None:
-                continue
-            expected = traffic * share * span.total_seconds()
-            # A side without any work is reported by the rules about idle sides.
-            if 0 < expected < needed:
-                return _Shortage(stage.name, weight, side, name, needed, expected, span, share)
-    return None
+def undecidable(context: Context, evidence: Evidence) -> Iterator[Finding]:
+    """What cannot be decided in time as far as `evidence` goes: an error where arithmetic says so,
+    a warning where an assumption of ours is in it."""
+    for short in shortfalls(context, evidence):
+        ways = [change.words for change in remedies(context, short)]
+        hint = f"what would do: {', or '.join(ways)}" if ways else ""
+        if short.trigger is not None:
+            hint = f"{hint}; or say with `stages:` where it applies".removeprefix("; or ")
+        if short.samples is not None:
+            yield context.places.at(short.where, "P338", _too_few(context, short), hint)
+        elif short.effect is not None:
+            severity: Literal["error", "warning"] = "error" if short.effect.certain else "warning"
+            message = _undecided(short.step, short.effect)
+            yield context.places.at(short.where, "P351", message, hint, severity)
 
 
-def _share(stage: Stage, weight: float, side: str) -> float | None:
-    """The share of all observations that a side gets; None if it is frozen. A comparison has as
-    many as the side that has fewer."""
-    candidate = 1.0 if stage.mirror else weight / 100
-    baseline = {"live": 1 - weight / 100, "shadow_baseline": 1.0}.get(stage.against)
-    if side in ("candidate", "estimate") or baseline is None:
-        return candidate if side != "baseline" else None
-    return baseline if side == "baseline" else min(candidate, baseline)
+# In words -----------------------------------------------------------------------------------
 
 
-def _span(context: Context, number: int, metric: Metric, side: str) -> timedelta | None:
-    """How long observations add up before the stage must be done; None if nobody can say. What is
-    compared adds up since the stage was entered."""
-    stage = context.policy.stages[number]
-    grows = side in ("difference", "estimate") and metric.window != "rollout"
-    if grows:
-        return deadline(stage) or None
-    length = judged_time(context, metric)
-    if length is not None:
-        return length
-    longest = deadline(stage)
-    if not longest or isinstance(metric.window, Newest) or (metric.window == "rollout" and number):
-        return None
-    return min(longest, _SESSION) if metric.window == "session" else longest
+def _too_few(context: Context, short: Shortfall) -> str:
+    found, step = short.samples, short.step
+    assert found is not None
+    if short.trigger is None:
+        begins = f"{step.stage.name} could never be left"
+    else:
+        begins = f"trigger {context.policy.triggers[short.trigger].name} is blind"
+    at = f"at {percent_text(step.weight)} in {step.stage.name}"
+    needs = f"{found.key} needs {found.needed} {found.kind} in {duration_text(found.within)}"
+    if found.kind == "bars":
+        return f"{begins}: {needs}, which have {found.by_deadline:.3g} {at}"
+    return f"{begins}: {needs}, and {_rate(short)} brings about {found.by_deadline:.3g} {at}"
 
 
-def _in_words(short: _Shortage, context: Context) -> str:
-    rate = (context.policy.traffic or 0.0) * 3600
-    at = f"at {percent_text(short.weight)} in {short.stage}"
-    return (
-        f"{short.side}.{short.metric} needs {short.needed} samples in "
-        f"{duration_text(short.span)}, and {rate:.6g}/h brings about {short.expected:.3g} {at}"
+def _rate(short: Shortfall) -> str:
+    """Of all observations, as one would write it."""
+    found, evidence = short.samples, short.step.evidence
+    assert found is not None
+    subject, _, name = found.key.partition(".")
+    rate = evidence.rate("source" if subject == "split" else "metric", name) or 0.0
+    said = " (measured)" if evidence.told else ""
+    return f"{rate * 3600:.6g}/h{said}"
+
+
+def _undecided(step: Step, effect: Effect) -> str:
+    rule = write_call(effect.condition)
+    by = f"by the deadline of {duration_text(timedelta(seconds=step.deadline))}"
+    begins = (
+        f"{step.stage.name} would not be left in time by versions that are alike: {by}, at "
+        f"{percent_text(step.weight)}, {rule} "
     )
+    if effect.by_deadline is None:
+        return f"{begins}shows nothing"
+    shown = difference_text(step.policy, effect.condition, effect.by_deadline)
+    return f"{begins}shows no difference below {shown} ({_reckoned(step, effect)})"
 
 
-def _remedy(short: _Shortage, context: Context) -> str:
-    """Every single change that would do."""
-    traffic = context.policy.traffic or 0.0
-    most = floor(short.expected)
-    window = timedelta(minutes=ceil(short.needed / (traffic * short.share) / 60))
-    ways = [f"`min_samples: {most}`", f"a window and hold of {duration_text(window)}"]
-    share = short.needed / (traffic * short.span.total_seconds())
-    if short.side == "candidate" and share <= 1:
-        ways.append(f"a weight of {percent_text(ceil(share * 1000) / 10)}")
-    return "what would do: " + ", or ".join(ways)
+def _reckoned(step: Step, effect: Effect) -> str:
+    """What it rests on."""
+    node = effect.condition
+    parts = [HOW[effect.how]] if effect.how in HOW else []
+    if effect.spread is not None and not isinstance(node, SplitAsAsked):
+        parts.append(basis(step.policy, node.metric, effect.spread))
+    if effect.spread is None or effect.spread.origin != "measured":
+        parts.append("each observation taken as news")
+    return "; ".join(parts)
+
+
+def days_are_whole(context: Context) -> Iterator[Finding]:
+    """A rate for each day says two things where the calendar's day has not 24 hours."""
+    node = context.places.node(("traffic",))
+    if context.policy.traffic is None or context.policy.schedule.calendar == ALWAYS:
+        return
+    if isinstance(node, Scalar) and node.text.rstrip().endswith("d"):
+        message = (
+            f"a rate for each day, and {context.policy.schedule.calendar} is not open all day: "
+            "time counts while it is open"
+        )
+        hint = "say how many come in an hour while it is open: 4000/h"
+        yield context.places.at(("traffic",), "P352", message, hint)

@@ -6,8 +6,10 @@ from datetime import timedelta
 from controller.policy.calendars import CALENDARS
 from controller.policy.checks.context import Context, action, unmeasured
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import PushSource, Unknown, window_length
+from controller.policy.models import PushSource, Unknown
 from controller.policy.places import Where
+from controller.policy.transition import Blend
+from controller.policy.values import window_length
 
 
 def way_back(context: Context) -> Iterator[Finding]:
@@ -91,6 +93,7 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
     yield ("rollback", "lock", "per"), policy.rollback.lock.per
     if policy.routing.max_age is not None:
         yield ("routing", "max_age"), policy.routing.max_age
+    yield from _of_blend(policy.transition.blend)
     for name, source in policy.sources.items():
         if not isinstance(source, PushSource):
             yield ("sources", name, "timeout"), source.timeout
@@ -116,6 +119,19 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
         if trigger.escalate_after is not None:
             yield ("triggers", number, "escalate_after"), trigger.escalate_after
         yield from _fail_after(("triggers", number), trigger.unknown)
+
+
+def _of_blend(blend: Blend | None) -> Iterator[tuple[Where, timedelta | None]]:
+    where = ("transition", "blend")
+    if blend is None:
+        return
+    for name in ("min_hold", "max_age"):
+        if getattr(blend, name) is not None:
+            yield (*where, name), getattr(blend, name)
+    if blend.missing.hold_for is not None:
+        yield (*where, "missing", "hold_for"), blend.missing.hold_for
+    if blend.performance is not None:
+        yield (*where, "performance", "every"), blend.performance.every
 
 
 def _fail_after(where: Where, unknown: Unknown | None) -> Iterator[tuple[Where, timedelta | None]]:

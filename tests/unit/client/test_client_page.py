@@ -14,7 +14,7 @@ from controller.policy.load import load_text
 from controller.traffic.published import encode
 
 PAGE = (Path(__file__).parents[3] / "docs" / "client.md").read_text(encoding="utf-8")
-FIRST, SECOND = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+FIRST, ELSEWHERE, SECOND = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 
 
 def run(program: str, place: Path) -> None:
@@ -26,6 +26,15 @@ def run(program: str, place: Path) -> None:
 
 def test_its_first_example_answers(tmp_path: Path) -> None:
     run(FIRST + "assert (version, health.ok) == ('ifd-3.0', True), health", tmp_path)
+
+
+def test_its_example_of_a_controller_elsewhere_is_the_baselines_without_one(tmp_path: Path) -> None:
+    program = ELSEWHERE.replace(":8787", ":1")  # nothing listens there
+    run(
+        "from controller.client import Client\n" + program
+        + "assert client.assign('a').version == 'ifd-1.0', client.health()",
+        tmp_path,
+    )  # fmt: skip
 
 
 def test_its_second_example_records(tmp_path: Path) -> None:

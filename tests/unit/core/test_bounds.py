@@ -5,15 +5,15 @@ from random import Random
 
 import pytest
 
-from controller.core.bounds import (
-    bounds,
+from controller.core.bounds import bounds
+from controller.core.measurement import Contrast, Pairs, Side
+from controller.policy.precision import (
     independent,
     needed,
     radius,
     smallest_effect,
     split_evidence,
 )
-from controller.core.measurement import Contrast, Pairs, Side
 
 ALPHA = 0.05
 

@@ -273,6 +273,24 @@ def test_a_safe_edit_takes_over_where_the_rollout_stands(driver: Driver) -> None
     assert decision.reasons == ("policy: accuracy limit 85% to 90%",)
 
 
+def test_a_safe_edit_that_clients_read_is_published_with_the_share_it_has(driver: Driver) -> None:
+    driver.to("canary")
+    event = PolicyEdit(driver.plan.digest, ("transition.blend.limits.account",), published=True)
+    before, decision = driver.state, driver.event(event)
+    (effect,) = decision.effects
+    assert isinstance(effect, SetShare)
+    assert (effect.share, effect.epoch) == (before.share, before.epoch)
+    assert effect.token > before.seq
+    assert effect.key in decision.state.unacknowledged
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_an_edit_of_what_is_back_publishes_nothing(driver: Driver, published: bool) -> None:
+    driver.to("canary")
+    driver.command("rollback")
+    assert driver.event(PolicyEdit(driver.plan.digest, (), published)).effects == ()
+
+
 def test_an_applied_policy_says_which_state_it_maps_to(driver: Driver) -> None:
     driver.to("canary")
     changed = plan_of(

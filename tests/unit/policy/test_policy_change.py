@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.plans import POLICY
+from support.traffic import changed
 
 from controller.policy.change import classify
 from controller.policy.load import load_text
@@ -42,6 +43,7 @@ SAFE = [
     (f"{LINE}]", "{check: candidate.errors <= 4%, confirm: 2 of 3, unknown: {error: reset}}]"),
     ("signals.silent > 2m", "signals.silent > 2m, clear: signals.silent < 1m"),
     ("confirm: 3 of 5", "confirm: 3 of 5, unknown: {error: {fail_after: 5m}}"),
+    ("window: rollout, capital", "window: rollout, description: of all signals, capital"),
 ]  # fmt: skip
 
 UNSAFE = [
@@ -147,3 +149,66 @@ def test_an_edit_tells_first_what_needs_a_person() -> None:
     words = classify(policy(POLICY), policy(text)).words
     assert words[0] == "stages.canary.weight: 5.0 to 6.0"
     assert words[1] == "rollback.cooldown: 3600s to 7200s"
+
+
+def test_what_a_plan_is_reckoned_with_decides_nothing() -> None:
+    edit = classify(policy(changed()), policy(changed(("4000/h", "5000/h"), ("sd: 40", "sd: 41"))))
+
+    assert [change.path for change in edit.changes] == ["traffic", "metrics"]
+    assert edit.safe
+
+
+# Blends -----------------------------------------------------------------------------------
+
+BLEND = "limits: {baseline: 1.0, candidate: 0.5, account: 0.9}"
+LESS = [
+    ("account: 0.9", "account: 0.8"),
+    ("candidate: 0.5", "candidate: 0.4"),
+    ("baseline: 1.0", "baseline: 0.9"),
+    (BLEND, f"{BLEND}, mode: performance, performance: {{most: 50%}}"),
+    (BLEND, f"{BLEND}, mode: confidence, calibration: {{worst: 0.2}}"),
+]
+MAYBE_MORE = [
+    ("account: 0.9", "account: 1.0"),
+    (", account: 0.9", ""),
+    (BLEND, f"{BLEND}, band: 0.05"),
+    (BLEND, f"{BLEND}, conflict: flat"),
+    (BLEND, f"{BLEND}, min_hold: 5m"),
+    (BLEND, f"{BLEND}, missing: {{candidate: flat}}"),
+    (BLEND, f"{BLEND}, mode: confidence, calibration: {{samples: 50}}"),
+    (BLEND, f"{BLEND}, mode: performance, performance: {{step: 1%}}"),
+]
+
+
+def blended(blend: str) -> Policy:
+    return policy(f"{POLICY}\ntransition: {{blend: {{{blend}}}}}\n")
+
+
+def based(new: str) -> str:
+    """The mode that an edit is about, so that nothing but the edit differs."""
+    mode = next((m for m in ("performance", "confidence") if f"mode: {m}" in new), "")
+    return f"{BLEND}, mode: {mode}" if mode else BLEND
+
+
+@pytest.mark.parametrize(("old", "new"), LESS)
+def test_a_blend_that_lets_less_through_takes_over_by_itself_and_is_published(
+    old: str, new: str
+) -> None:
+    edit = classify(blended(based(new)), blended(BLEND.replace(old, new)))
+    assert edit.safe, edit.words
+    assert edit.published
+    back = classify(blended(BLEND.replace(old, new)), blended(based(new)))
+    assert not back.safe
+
+
+@pytest.mark.parametrize(("old", "new"), MAYBE_MORE)
+def test_a_blend_that_may_hold_more_waits_for_a_person(old: str, new: str) -> None:
+    edit = classify(blended(based(new)), blended(BLEND.replace(old, new)))
+    assert edit.changes
+    assert not edit.safe
+
+
+def test_a_blend_that_is_new_or_gone_waits_for_a_person() -> None:
+    for pair in ((policy(POLICY), blended(BLEND)), (blended(BLEND), policy(POLICY))):
+        assert not classify(*pair).safe
+    assert classify(blended(BLEND), blended(BLEND)).changes == ()

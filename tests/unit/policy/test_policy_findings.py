@@ -211,10 +211,10 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     ),
     "both versions where one has no work": (
         "hold: 2h, against: frozen_baseline", "hold: 2h, against: frozen_baseline, "
-        "advance: [»candidate.agreement > 70%]", "P336", "leave the line out",
+        "advance: [»candidate.accord > 70%]", "P336", "leave the line out",
     ),
     "a guard of both versions at 100%": (
-        "when: signals.silent > 2m", "when: »candidate.agreement < 70%", "P336", "stages",
+        "when: signals.silent > 2m", "when: »candidate.accord < 70%", "P336", "stages",
     ),
     "a range from high to low": (
         "signals: {type: push}", "signals: {type: push, quality: {range: {price: »[9, 1]}}}",
@@ -740,6 +740,8 @@ def test_a_compared_query_tells_the_versions_apart(query: str, found: int) -> No
 def test_every_code_is_held_by_a_test() -> None:
     elsewhere = {"P001", "P002", "P003", "P206", "P207", "P316", "P338"}
     elsewhere |= {"P371", "P372", "P373", "P374"}  # test_source_findings
+    elsewhere |= {"P351", "P352", "P353"}  # test_traffic_findings
+    elsewhere |= {"P391", "P392", "P393", "P394"}  # test_blend_findings
 
     assert {case[2] for case in CASES.values()} | elsewhere == set(CODES)
 

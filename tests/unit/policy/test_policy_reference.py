@@ -11,11 +11,11 @@ from controller.policy.condition import parse_condition
 from controller.policy.findings import CODES
 from controller.policy.functions import FUNCTIONS
 from controller.policy.load import load_text
-from controller.policy.models import parse_duration, parse_percent, parse_rate, parse_time
 from controller.policy.names import MetricName, Names
 from controller.policy.reference import EXAMPLE, page
 from controller.policy.schema import json_schema
 from controller.policy.units import parse_quantity, parse_unit
+from controller.policy.values import parse_duration, parse_percent, parse_rate, parse_time
 
 PAGE = Path(__file__).parents[3] / "docs" / "language.md"
 

@@ -12,10 +12,22 @@ is compared, and once at all when its window is the rollout. Holm's step-down pr
 the first alarm the same level, and there is no second: the rollout is on its way back.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.policy.expression import Combine, Condition, Not, SplitAsAsked, Versus
+from controller.policy.checks.context import weights
+from controller.policy.expression import (
+    ABOUT_CANDIDATE,
+    ABOUT_SPLIT,
+    Combine,
+    Condition,
+    Guard,
+    Not,
+    SplitAsAsked,
+    Versus,
+    references,
+)
+from controller.policy.models import Policy
 
 Statement = tuple[str, float]
 """What has one row of bounds: the key, and how many baselines the candidate is taken less."""
@@ -80,3 +92,42 @@ def split_only(condition: Condition) -> Iterator[Condition]:
             yield from split_only(part)
     elif isinstance(condition, Not):
         yield from split_only(condition.part)
+
+
+def gate_level(policy: Policy, condition: Condition) -> float:
+    """Error probability of each comparison of a gate's line, over all looks."""
+    return policy.false_alarm / max(1, alternatives(condition))
+
+
+def trigger_level(
+    policy: Policy, gates: Mapping[str, Sequence[Condition]], guards: Mapping[str, Guard]
+) -> float:
+    """The part of the false alarms that each comparison of a trigger, and each split, has."""
+    looks: list[tuple[str, Condition]] = []
+    for stage in policy.stages:
+        for weight in weights(stage):
+            step = f"{stage.name} {weight}"
+            splits = [part for line in gates.get(stage.name, ()) for part in split_only(line)]
+            looks += [(step, part) for part in splits]
+            looks += [
+                (step, guards[trigger.name].when)
+                for trigger in policy.triggers
+                if trigger.name in guards
+                and (trigger.stages is None or stage.name in trigger.stages)
+                and can_say(
+                    tuple(references(guards[trigger.name].when)),
+                    works=stage.mirror or weight > 0,
+                    split=not stage.mirror and 0 < weight < 100,
+                )
+            ]
+    whole = {name: metric.window == "rollout" for name, metric in policy.metrics.items()}
+    count = len(shared(looks, whole)) if policy.correction == "bonferroni" else 1
+    return policy.false_alarm / max(1, count)
+
+
+def can_say(keys: Collection[str], *, works: bool, split: bool) -> bool:
+    """Where the candidate sees no work at all nothing can be said about it, and where the work is
+    not split nothing about the split."""
+    if not works and any(key.startswith(ABOUT_CANDIDATE) for key in keys):
+        return False
+    return split or not any(key.startswith(ABOUT_SPLIT) for key in keys)

@@ -1,0 +1,1 @@
+"""How the targets of two versions become one: weights, conflicts, limits, frictions. Pure."""
