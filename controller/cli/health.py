@@ -192,10 +192,28 @@ def _asked(what: str, name: str, model: Any, path: Path) -> Found:
         source.close()
 
 
-def _targets(policy: Any, path: Path, state_dir: Path) -> Iterator[Found]:
-    from controller.policy.models import SHARE_PUBLISHERS
+def _live(name: str, policy: Any, path: Path) -> Found:
+    """A target that is asked once what it serves."""
+    from controller.effects import open_live, origin_of
+    from controller.effects.base import EffectError
 
-    places = {name: path.parent / target.path for name, target in policy.publish.items()}
+    target = open_live(name, policy.publish[name], path.parent, origin_of(policy, ""))
+    try:
+        return Found(f"target {name}", "ok", target.check())
+    except EffectError as error:
+        return Found(f"target {name}", "fail", str(error), "no share would be acknowledged")
+
+
+def _targets(policy: Any, path: Path, state_dir: Path) -> Iterator[Found]:
+    from controller.policy.models import FILE_PUBLISHERS, SHARE_PUBLISHERS
+
+    places = {
+        name: path.parent / target.path
+        for name, target in policy.publish.items()
+        if isinstance(target, FILE_PUBLISHERS)
+    }
+    for name in policy.publish.keys() - places.keys():
+        yield _live(name, policy, path)
     if not any(isinstance(target, SHARE_PUBLISHERS) for target in policy.publish.values()):
         places["share"] = state_dir / "shares" / f"{policy.rollout}.json"
     for name, place in places.items():

@@ -119,14 +119,14 @@ def _picture(views: list["View"], *, one: bool) -> Any:
 def _views(store: "Store", plans: "Plans", name: str | None) -> list["View"]:
     from controller.run.presence import controllers
 
-    rows = store.rollouts()
+    rows = [row for row in store.rollouts() if name is None or row.state.rollout == name]
     seen = controllers(store)
-    return [
-        _view(store, plans, row, seen) for row in rows if name is None or row.state.rollout == name
-    ]
+    return [_view(store, plans, row, seen, alone=len(rows) == 1) for row in rows]
 
 
-def _view(store: "Store", plans: "Plans", row: "Rollout", seen: "list[Seen]") -> "View":
+def _view(
+    store: "Store", plans: "Plans", row: "Rollout", seen: "list[Seen]", *, alone: bool
+) -> "View":
     from controller.cli.render.status import View, stale_after
     from controller.run.presence import refusals
     from controller.run.recall import NothingThere, recall
@@ -161,6 +161,7 @@ def _view(store: "Store", plans: "Plans", row: "Rollout", seen: "list[Seen]") ->
         looked_at=looked_at,
         history=tuple(_moves(store, state.rollout)),
         waiting=tuple(store.outbox(state.rollout)),
+        shown=store.shown(state.rollout) if alone else {},
         controller=next(iter(seen), None),
         warnings=tuple(warnings),
     )
@@ -216,6 +217,7 @@ def _as_data(view: "View") -> dict[str, Any]:
         ],
         "controller_seen": view.controller.at if view.controller else None,
         "controller_running": view.controller is not None and view.controller.running,
+        "read_back": {name: shown.detail for name, shown in view.shown.items()},
         "warnings": view.warnings,
     }
 

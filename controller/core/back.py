@@ -9,11 +9,12 @@ from controller.core.calendar import milliseconds
 from controller.core.clocks import advance_clocks
 from controller.core.decision import Decision
 from controller.core.effect import Severity
-from controller.core.enter import Effects, enter
-from controller.core.event import Acknowledgement
+from controller.core.enter import Effects, enter, publish_again
+from controller.core.event import Acknowledgement, Drift
 from controller.core.explain import told
 from controller.core.machine import Situation
 from controller.core.plan import Plan
+from controller.core.share import percent_text
 from controller.core.state import COOLDOWN, PARTIAL, ROLLING_BACK, State
 
 VERIFYING = f"{ROLLING_BACK}.verify"
@@ -89,12 +90,36 @@ def on_acknowledgement(
     return told(plan, after, now, effects, "acknowledge", reasons, notes=notes)
 
 
+def is_settled(plan: Plan, state: State) -> bool:
+    """Whether every target has said what it serves, and is to go on serving it: in a live step,
+    and back at the baseline while the cooldown lasts."""
+    there = plan.step(state.name) is not None or state.name == COOLDOWN
+    return there and not state.unacknowledged and not state.overdue
+
+
+def on_drift(plan: Plan, before: State, event: Drift, now: datetime) -> Decision:
+    """A target no longer serves what it had acknowledged: told loudly, and published again. Late
+    news, of a share that is no longer asked for, changes nothing."""
+    waiting = bool(before.unacknowledged)
+    state, notes = advance_clocks(plan, before, now, acknowledged=not waiting)
+    effects = Effects(state.rollout, state.seq, now)
+    same = (event.share, event.epoch) == (state.share, state.epoch)
+    if not same or event.target not in plan.share_targets or not is_settled(plan, state):
+        return told(plan, state, now, effects, notes=(*notes, "late: nothing is changed by it"))
+    title = f"{event.target} no longer shows {percent_text(event.share)} of {state.rollout}"
+    effects.alert(Severity.HIGH, "drift", f"{title}: published again", event.detail)
+    state = publish_again(plan, state, event.target, effects)
+    return told(plan, state, now, effects, notes=notes)
+
+
 def _put_right(plan: Plan, state: State, effects: Effects) -> State:
     """Somebody has written over what was acknowledged: the baseline is published once more, and
-    the read-back waits for it. Once in a rollback; a second hand at it is for people."""
+    the read-back waits for it. Once in a rollback; a second hand at it is for people. It takes
+    the place of what an earlier step still waits for, which no target is asked any more."""
     keys = effects.share(plan, state, mirror=False)
     keys += effects.activate(plan, state, plan.baseline.name)
-    return replace(state, put_right=True, unacknowledged=(*state.unacknowledged, *keys))
+    waiting = (*state.unacknowledged, *keys)
+    return replace(state, put_right=True, unacknowledged=waiting, overdue=())
 
 
 def must_lock(plan: Plan, state: State, now: datetime) -> bool:

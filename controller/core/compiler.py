@@ -46,6 +46,7 @@ from controller.policy.expression import (
 )
 from controller.policy.levels import Levels, can_say, gate_level, trigger_level
 from controller.policy.models import (
+    LIVE_PUBLISHERS,
     SHARE_PUBLISHERS,
     Approval,
     ConfigPublisher,
@@ -128,6 +129,9 @@ def compile_plan(
         quality=quality,
         compared=tuple(sorted(compared)),
         share_targets=shares,
+        live_targets=tuple(
+            name for name, target in policy.publish.items() if isinstance(target, LIVE_PUBLISHERS)
+        ),
         renewed=policy.routing.max_age is not None,
         config_targets=configs,
         steps=steps,

@@ -11,13 +11,13 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from controller.core.assess import Assessment, Judged, assess, severity_of, span
-from controller.core.back import on_acknowledgement, on_tick_of_return
+from controller.core.back import on_acknowledgement, on_drift, on_tick_of_return
 from controller.core.clocks import advance_clocks
 from controller.core.counting import NOTHING
 from controller.core.decision import Decision, Explanation
 from controller.core.effect import Severity
 from controller.core.enter import Effects, enter
-from controller.core.event import Acknowledgement, Command, Event, PolicyEdit, Tick
+from controller.core.event import Acknowledgement, Command, Drift, Event, PolicyEdit, Tick
 from controller.core.explain import DONE, explanation
 from controller.core.machine import Situation
 from controller.core.measurement import BASELINE, Measurement, Measurements
@@ -40,6 +40,8 @@ def decide(plan: Plan, state: State, event: Event, now: datetime) -> Decision:
             return on_command(plan, state, event, now)
         case Acknowledgement():
             return on_acknowledgement(plan, state, event, now)
+        case Drift():
+            return on_drift(plan, state, event, now)
         case PolicyEdit():
             return on_policy_edit(plan, state, event, now)
         case _:

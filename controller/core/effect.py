@@ -47,12 +47,13 @@ class Activate(Struct, frozen=True, tag="activate"):
     token: int
 
 
-class Verify(Struct, frozen=True, tag="verify"):
-    """Read the share back from `target`; acknowledged only when it is `share`."""
+class Verify(Struct, frozen=True, omit_defaults=True, tag="verify"):
+    """Read the share back from `target`; acknowledged only when it is `share`, mirrored or not."""
 
     key: str
     target: str
     share: Share
+    mirror: bool = False
 
 
 class VerifyActive(Struct, frozen=True, tag="verify_active"):

@@ -52,11 +52,14 @@ class Effects:
         """Tell people."""
         self._found.append(Alert(self._key(), severity, kind, title, reasons, self._at))
 
-    def share(self, plan: Plan, state: State, *, mirror: bool) -> tuple[str, ...]:
-        """Publish `state.share` at every share target; returns the keys to wait for."""
+    def share(
+        self, plan: Plan, state: State, *, mirror: bool, only: str | None = None
+    ) -> tuple[str, ...]:
+        """Publish `state.share` at every share target, or at one; returns the keys to wait
+        for."""
         keys = []
         settled = state.name == COMPLETED
-        for target in plan.share_targets:
+        for target in plan.share_targets if only is None else (only,):
             keys.append(self._key())
             self._found.append(
                 SetShare(keys[-1], target, state.share, mirror, state.epoch, self._seq, settled)
@@ -202,6 +205,13 @@ def stay(plan: Plan, state: State, effects: Effects) -> State:
     keys = effects.share(plan, state, mirror=step.mirror)
     keys += effects.activate(plan, state, version)
     return replace(state, unacknowledged=keys, split_since=None)
+
+
+def publish_again(plan: Plan, state: State, target: str, effects: Effects) -> State:
+    """A target that lost the share is told it once more; until it shows it, nothing dwells."""
+    step = plan.step(state.name)
+    keys = effects.share(plan, state, mirror=step is not None and step.mirror, only=target)
+    return replace(state, unacknowledged=state.unacknowledged + keys, split_since=None)
 
 
 def _in_force(plan: Plan, step: Step) -> str:

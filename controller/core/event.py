@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from controller.core.measurement import Measurement
+from controller.core.share import Share
 
 CommandName = Literal[
     "start", "approve", "pause", "resume", "advance", "rollback", "reset", "apply"
@@ -36,6 +37,16 @@ class Acknowledgement(Struct, frozen=True, tag="acknowledgement", omit_defaults=
     detail: str = ""
 
 
+class Drift(Struct, frozen=True, tag="drift"):
+    """A look at a target found something else than `share` of `epoch`, which it had acknowledged:
+    somebody changed or restarted it, or it cannot be reached."""
+
+    target: str
+    share: Share
+    epoch: int
+    detail: str
+
+
 class PolicyEdit(Struct, frozen=True, omit_defaults=True, tag="policy_edit"):
     """A safe edit of the policy takes over: the decision is made under the plan `policy`.
     `published`: clients read what has changed, so the share is published anew with it."""
@@ -45,4 +56,4 @@ class PolicyEdit(Struct, frozen=True, omit_defaults=True, tag="policy_edit"):
     published: bool = False
 
 
-Event = Tick | Command | Acknowledgement | PolicyEdit
+Event = Tick | Command | Acknowledgement | Drift | PolicyEdit

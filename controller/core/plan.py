@@ -260,6 +260,8 @@ class Plan:
     compared: tuple[str, ...]
     """Metrics that are compared with the baseline by their bounds."""
     share_targets: tuple[str, ...]
+    live_targets: tuple[str, ...]
+    """Those of the share targets that are read back at every look."""
     renewed: bool
     """Whether a published share grows old without a sign of life at every tick."""
     config_targets: tuple[str, ...]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from controller.core.compiler import SHARE_TARGET
 from controller.effects.alerts import AlertLog
-from controller.effects.base import Target
+from controller.effects.base import LiveTarget, Target
 from controller.effects.blending import blending
 from controller.effects.config import ConfigFile
 from controller.effects.file import FLAGD, OWN, Origin, ShareFile
@@ -13,7 +13,9 @@ from controller.policy.models import (
     ConfigPublisher,
     FilePublisher,
     FlagdPublisher,
+    HaproxyPublisher,
     Policy,
+    WebhookPublisher,
 )
 from controller.traffic.published import Pins, Routing
 
@@ -31,14 +33,7 @@ def open_targets(policy: Policy, base_dir: Path, state_dir: Path, store: str) ->
         for version in (policy.baseline, policy.candidate)
         if version.config is not None
     }
-    origin = Origin(
-        policy.rollout,
-        policy.baseline.version,
-        policy.candidate.version,
-        routing(policy),
-        store,
-        blending(policy),
-    )
+    origin = origin_of(policy, store)
     for name, target in policy.publish.items():
         match target:
             case FilePublisher():
@@ -50,10 +45,38 @@ def open_targets(policy: Policy, base_dir: Path, state_dir: Path, store: str) ->
                 targets[name] = ConfigFile(
                     path, versions, policy.baseline.version, policy.rollout, store
                 )
+            case HaproxyPublisher() | WebhookPublisher():
+                targets[name] = open_live(name, target, base_dir, origin)
     if not any(isinstance(target, SHARE_PUBLISHERS) for target in policy.publish.values()):
         path = state_dir / "shares" / f"{policy.rollout}.json"
         targets[SHARE_TARGET] = ShareFile(path, origin, OWN)
     return targets
+
+
+def open_live(
+    name: str, model: HaproxyPublisher | WebhookPublisher, base_dir: Path, origin: Origin
+) -> LiveTarget:
+    """A target that others may change or restart; opens nothing yet."""
+    # What talks over a network is loaded where a policy has it.
+    if isinstance(model, HaproxyPublisher):
+        from controller.effects.haproxy import Haproxy
+
+        return Haproxy(model, base_dir, origin)
+    from controller.effects.webhook import Webhook
+
+    return Webhook(name, model, base_dir, origin)
+
+
+def origin_of(policy: Policy, store: str) -> Origin:
+    """Whose shares a policy's are."""
+    return Origin(
+        policy.rollout,
+        policy.baseline.version,
+        policy.candidate.version,
+        routing(policy),
+        store,
+        blending(policy),
+    )
 
 
 def open_alert_log(state_dir: Path) -> AlertLog:

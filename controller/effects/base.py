@@ -18,3 +18,11 @@ class Target(Protocol):
         token lower than one already applied. Returns what was read back, in a few words.
         Raises `EffectError`."""
         ...
+
+
+class LiveTarget(Target, Protocol):
+    """One that others may change or restart: what it serves is read back at every look."""
+
+    def check(self) -> str:
+        """What is there, in words, for `rollout doctor`; changes nothing. Raises EffectError."""
+        ...

@@ -40,6 +40,25 @@ class Origin:
     store: str
     blend: Settings | None = None
 
+    def state(self, effect: SetShare) -> Published:
+        """What is to be published."""
+        return Published(
+            store=self.store,
+            rollout=self.rollout,
+            baseline=self.baseline,
+            candidate=self.candidate,
+            share=effect.share,
+            percent=percent_text(effect.share),
+            mirror=effect.mirror,
+            epoch=effect.epoch,
+            token=effect.token,
+            layer=self.routing.layer,
+            settled=effect.settled,
+            max_age_s=self.routing.max_age.total_seconds() if self.routing.max_age else 0.0,
+            pins=self.routing.pins,
+            blend=self.blend,
+        )
+
 
 class ShareFile:
     """A file publisher. Guarantee: work goes to the candidate by no token lower than the one in
@@ -89,7 +108,7 @@ class ShareFile:
                 raise EffectError(f"{self.path}: {error.strerror or error}") from error
 
     def _publish(self, effect: SetShare) -> str:
-        wanted = self._wanted(effect)
+        wanted = self._origin.state(effect)
         content = self._form.encode(wanted)
         with locked(self.path):
             there = self._there()
@@ -101,25 +120,6 @@ class ShareFile:
         if found != content:
             raise EffectError(f"{self.path}: read back something else than what was written")
         return f"share {wanted.percent} read back"
-
-    def _wanted(self, effect: SetShare) -> Published:
-        origin, routing = self._origin, self._origin.routing
-        return Published(
-            store=origin.store,
-            rollout=origin.rollout,
-            baseline=origin.baseline,
-            candidate=origin.candidate,
-            share=effect.share,
-            percent=percent_text(effect.share),
-            mirror=effect.mirror,
-            epoch=effect.epoch,
-            token=effect.token,
-            layer=routing.layer,
-            settled=effect.settled,
-            max_age_s=routing.max_age.total_seconds() if routing.max_age else 0.0,
-            pins=routing.pins,
-            blend=origin.blend,
-        )
 
     def _may_replace(self, there: Published, new: Published) -> None:
         """Raises EffectError when what is published has to stay."""
@@ -169,7 +169,7 @@ class ShareFile:
                 f"{self.path}: share {found.percent} of {found.rollout} was published from store "
                 f"{found.store}, not from this one ({self._origin.store})"
             )
-        if found.share != effect.share or found.mirror:
+        if (found.share, found.mirror) != (effect.share, effect.mirror):
             mirrored = " and the candidate mirrored" if found.mirror else ""
             raise EffectError(
                 f"{self.path}: share {found.percent}{mirrored}, not {percent_text(effect.share)}"

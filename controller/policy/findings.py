@@ -89,6 +89,13 @@ CODES: Mapping[str, str] = {
     # Routing
     "P381": "a key that is pinned to both versions",
     "P382": "a share that is too old before it can be renewed",
+    # Targets of the share
+    "P383": "a share that is finer than a target's weights",
+    "P384": "a mirror that no target makes",
+    "P385": "keys that no target knows",
+    "P386": "a server that is named twice",
+    "P387": "a socket that cannot be reached as it is written",
+    "P388": "a target that may answer after its deadline",
     # Blending
     "P391": "thresholds of a blend that exclude each other",
     "P392": "a key of a blend that its mode does not read",

@@ -36,9 +36,11 @@ from controller.policy.values import (
     Percent,
     Percents,
     PinnedTexts,
+    ProxyName,
     Query,
     Rate,
     Samples,
+    Servers,
     Text,
     UnitText,
     Url,
@@ -184,9 +186,8 @@ class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
         return self.database is not None and self.database.startswith(SERVERS)
 
 
-class Auth(Model, frozen=True, kw_only=True):
-    """A secret for a source, read at each look from `env` or `file`: a bearer token, with `user`
-    a password, with `header` the whole value of that header."""
+class Secret(Model, frozen=True, kw_only=True):
+    """A secret, read each time that it is needed, from `env` or `file`."""
 
     env: Annotated[Text | None, Meta(description="Environment variable that holds the secret")] = (
         None
@@ -194,6 +195,12 @@ class Auth(Model, frozen=True, kw_only=True):
     file: Annotated[
         Path | None, Meta(description="File that holds the secret, beside the policy")
     ] = None
+
+
+class Auth(Secret, frozen=True, kw_only=True):
+    """A secret that says who asks, read each time from `env` or `file`: a bearer token, with
+    `user` a password, with `header` the whole value of that header."""
+
     user: Annotated[
         Text | None, Meta(description="Name of the user; the secret is the password")
     ] = None
@@ -202,14 +209,14 @@ class Auth(Model, frozen=True, kw_only=True):
     ] = None
 
 
-class WebSource(Model, frozen=True, kw_only=True):
-    """What all sources that are asked over HTTP have in common."""
+class Asked(Model, frozen=True, kw_only=True):
+    """What all that is asked over HTTP has in common."""
 
     url: Annotated[Url, Meta(description="Where it is; http or https, without user and password")]
     headers: Annotated[
         dict[Header, Text], Meta(description="Headers to send with every question")
     ] = {}
-    auth: Annotated[Auth | None, Meta(description="How the source knows who asks")] = None
+    auth: Annotated[Auth | None, Meta(description="How it knows who asks")] = None
     timeout: Annotated[
         Duration,
         Meta(
@@ -221,6 +228,11 @@ class WebSource(Model, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=10, description="How often a question that met trouble is asked again"),
     ] = 2
+
+
+class WebSource(Asked, frozen=True, kw_only=True):
+    """What all sources that are asked over HTTP have in common."""
+
     concurrency: Annotated[
         int, Meta(ge=1, le=32, description="Questions asked at the same time")
     ] = 4
@@ -634,9 +646,79 @@ class FlagdPublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="fl
     path: Annotated[Path, Meta(description="The file to write, beside the policy")]
 
 
-Publisher = FilePublisher | ConfigPublisher | FlagdPublisher
-SHARE_PUBLISHERS = (FilePublisher, FlagdPublisher)
+MOST_WEIGHT = 256
+"""The weights of HAProxy's servers are whole numbers of 0 to this."""
+
+
+class HaproxyPublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="haproxy"):
+    """The share as weights of HAProxy's servers, set through its runtime API and read back from
+    what HAProxy itself reports. At 0% the candidate's servers are in maintenance as well."""
+
+    type: ClassVar[Literal["haproxy"]] = "haproxy"
+
+    socket: Annotated[
+        Path,
+        Meta(
+            description="Its `stats socket ... level admin`: a path, or HOST:PORT",
+            examples=["/run/haproxy/admin.sock", "127.0.0.1:9999"],
+        ),
+    ]
+    backend: Annotated[ProxyName, Meta(description="The backend that has the servers")]
+    baseline: Annotated[Servers, Meta(description="Names of the baseline's servers")]
+    candidate: Annotated[Servers, Meta(description="Names of the candidate's servers")]
+    timeout: Annotated[
+        Duration, Meta(description="How long one delivery may take, reading back included")
+    ] = timedelta(seconds=2)
+
+
+class ReadBack(Model, frozen=True, kw_only=True):
+    """Where and how a receiver shows the share that it serves. Nothing is acknowledged before it
+    shows the one that was asked for."""
+
+    url: Annotated[Url, Meta(description="Got by GET; JSON. Headers and auth are the webhook's")]
+    share: Annotated[
+        Query, Meta(description="JMESPath of the candidate's share in it: a number")
+    ] = "share"
+    whole: Annotated[
+        float, Meta(gt=0, le=1e9, description="That number when the candidate has all the work")
+    ] = 100
+    within: Annotated[
+        Percent | None,
+        Meta(
+            description="How far it may be from what was asked for, where the receiver is coarse. "
+            "0% and 100% are exact all the same"
+        ),
+    ] = None
+    mirror: Annotated[
+        Query | None,
+        Meta(
+            description="JMESPath of whether the candidate sees all work: true or false. Without "
+            "it this target mirrors nothing"
+        ),
+    ] = None
+
+
+class WebhookPublisher(Asked, frozen=True, kw_only=True, tag_field="type", tag="webhook"):
+    """The share as a signed CloudEvent, sent by POST, to whatever routes the work; read back from
+    what it reports. Sent again under the same id until it is."""
+
+    type: ClassVar[Literal["webhook"]] = "webhook"
+
+    secret: Annotated[Secret, Meta(description="What the event is signed with (HMAC-SHA256)")]
+    read: Annotated[ReadBack, Meta(description="How the share is read back")]
+    timeout: Annotated[
+        Duration,
+        Meta(description="How long one delivery may take, retries and reading back included"),
+    ] = timedelta(seconds=10)
+
+
+Publisher = FilePublisher | ConfigPublisher | FlagdPublisher | HaproxyPublisher | WebhookPublisher
+FILE_PUBLISHERS = (FilePublisher, ConfigPublisher, FlagdPublisher)
+"""Those that write to a `path`."""
+SHARE_PUBLISHERS = (FilePublisher, FlagdPublisher, HaproxyPublisher, WebhookPublisher)
 """Those that are told the share."""
+LIVE_PUBLISHERS = (HaproxyPublisher, WebhookPublisher)
+"""Those that others may change or restart: what they serve is read back at every look."""
 
 
 class Pin(Model, frozen=True, kw_only=True):

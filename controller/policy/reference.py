@@ -116,6 +116,19 @@ publish:
   share: {type: file, path: live/share.json}
   config: {type: config, path: live/fills.json}
   flags: {type: flagd, path: live/flags.json}
+  balancer:
+    type: haproxy
+    socket: /run/haproxy/admin.sock
+    backend: fills
+    baseline: [old-1, old-2]
+    candidate: [new-1]
+    timeout: 2s
+  mesh:
+    type: webhook
+    url: https://mesh.example/rollouts
+    secret: {file: secrets/mesh}
+    read: {url: "https://mesh.example/rollouts/fills", share: weights.candidate, whole: 100,
+           within: 0.5%, mirror: mirrored}
 
 routing:
   layer: fills

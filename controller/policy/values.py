@@ -254,6 +254,15 @@ Bounds = Annotated[
     tuple[float, ...],
     Meta(min_length=2, max_length=2, extra={"kind": "two numbers, [low, high]"}),
 ]
+ProxyName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_.:-]+$",
+        max_length=100,
+        extra={"kind": "a name of HAProxy: letters, digits, `_`, `.`, `:` and `-`"},
+    ),
+]
+Servers = Annotated[tuple[ProxyName, ...], Meta(min_length=1, max_length=64)]
 Percents = Annotated[tuple[Percent, ...], Meta(min_length=1, max_length=50)]
 OptionText = Annotated[
     str,

@@ -12,12 +12,13 @@ from typing import Any, cast
 from freezegun import freeze_time
 
 from controller.core.clocks import next_due
-from controller.core.effect import Alert, Effect
+from controller.core.effect import Alert, Effect, SetShare
 from controller.core.event import Command, CommandName
 from controller.core.plan import Plan
 from controller.core.state import State
-from controller.effects import open_alert_log
+from controller.effects import open_alert_log, origin_of
 from controller.effects.base import EffectError, Target
+from controller.effects.file import Origin, ShareFile
 from controller.policy.load import LoadedPolicy, load_text
 from controller.policy.models import ConfigPublisher
 from controller.replay.expect import as_claimed
@@ -82,6 +83,26 @@ class _Connections(Opened):
         """See `Opened.slow`."""
         del state, now
         return False
+
+    def _opened_targets(self, state: State, now: datetime) -> dict[str, Target]:
+        """A scenario touches no balancer: files stand in for what is live."""
+        targets = super()._opened_targets(state, now)
+        policy = self._run.loaded.policy
+        assert policy is not None
+        origin = origin_of(policy, self._store.identity)
+        for name in self._run.plan.live_targets:
+            if not isinstance(targets[name], ShareFile):
+                targets[name] = self._stand_in(name, origin)
+        return targets
+
+    def _stand_in(self, name: str, origin: Origin) -> ShareFile:
+        """A file that holds what the scenario begins with."""
+        target = ShareFile(self._run.folder / "live" / name, origin)
+        begin = self._run.timeline.initial
+        step = self._run.plan.step(begin.name)
+        if step is not None and target.read() is None:
+            target.deliver(SetShare("", name, begin.share, step.mirror, begin.epoch, begin.seq))
+        return target
 
     def target(self, state: State, effect: Effect, now: datetime) -> Target:
         """See `Opened.target`."""
@@ -231,8 +252,10 @@ class _LiveRun:
         policy = self.loaded.policy
         assert policy is not None
         for name, target in policy.publish.items():
+            if not isinstance(target, ConfigPublisher):
+                continue
             path = self.loaded.path.parent / target.path
-            if isinstance(target, ConfigPublisher) and path.exists():
+            if path.exists():
                 self.timeline.files[name] = path.read_bytes()
         return self.timeline
 

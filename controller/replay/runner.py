@@ -13,13 +13,14 @@ from typing import cast
 
 import msgspec
 
+from controller.core.back import is_settled
 from controller.core.calendar import EPOCH
 from controller.core.clocks import next_due
 from controller.core.compiler import compile_plan
 from controller.core.decide import decide
 from controller.core.decision import Decision
 from controller.core.effect import Activate, Alert, Effect, SetShare
-from controller.core.event import Acknowledgement, Command, CommandName, Event, Tick
+from controller.core.event import Acknowledgement, Command, CommandName, Drift, Event, Tick
 from controller.core.measurement import Outcome
 from controller.core.plan import Plan
 from controller.core.share import NONE
@@ -175,12 +176,24 @@ def tick_until(run: Run, until: timedelta, *, inclusive: bool) -> None:
             if _next_round(run) is None:
                 return
         found = collect(run.plan, run.state, run.feed.sources(), now)
-        settle(run, Tick(found), deliver=not crashes)
+        looked = settle(run, Tick(found), deliver=False).state
+        if not crashes:
+            _deliver_waiting(run)
+            _read_back(run, looked)
         if crashes:
             run.crash_at = None
             _restart(run)
             continue
         _deliver_waiting(run)
+
+
+def _read_back(run: Run, looked: State) -> None:
+    """Live targets are looked at after a tick; one that is out of reach shows no share."""
+    if not is_settled(run.plan, looked):
+        return
+    for target in run.plan.live_targets:
+        if run.clock.elapsed < run.targets_out.get(target, timedelta(0)):
+            settle(run, Drift(target, looked.share, looked.epoch, f"{target} is out of reach"))
 
 
 def _next_round(run: Run) -> timedelta | None:

@@ -11,6 +11,7 @@ from controller.core.decision import Decision
 from controller.core.event import Command
 from controller.core.state import State
 from controller.policy.load import LoadedPolicy
+from controller.policy.models import HaproxyPublisher, Publisher, WebhookPublisher
 from controller.run.dispatch import Dispatcher
 from controller.run.plans import Known, Plans
 from controller.run.unit import handle
@@ -40,16 +41,24 @@ def left_behind(old: Known, new: Known) -> tuple[str, ...]:
     return tuple(name for name, place in _places(old).items() if there.get(name) != place)
 
 
-def _places(known: Known) -> dict[str, tuple[str, Path | None]]:
-    """By name: the kind of publisher and where it writes; None: the controller's own place."""
-    publish, base = known.policy.publish, known.path.parent
-    kinds = {name: type(target).__name__ for name, target in publish.items()}
-    places: dict[str, tuple[str, Path | None]] = {
-        name: (kinds[name], (base / target.path).absolute()) for name, target in publish.items()
-    }
+def _places(known: Known) -> dict[str, tuple[object, ...]]:
+    """By name: the kind of publisher and where it writes; the controller's own place is none."""
+    base = known.path.parent
+    places = {name: _place(target, base) for name, target in known.policy.publish.items()}
     for name in known.plan.share_targets:
-        places.setdefault(name, ("FilePublisher", None))
+        places.setdefault(name, ("FilePublisher",))
     return places
+
+
+def _place(target: Publisher, base: Path) -> tuple[object, ...]:
+    kind = type(target).__name__
+    match target:
+        case HaproxyPublisher():
+            return kind, target.socket, target.backend, frozenset(target.candidate)
+        case WebhookPublisher():
+            return kind, target.url
+        case _:
+            return kind, (base / target.path).absolute()
 
 
 def register(store: Store, plans: Plans, loaded: LoadedPolicy, now: datetime) -> bool:

@@ -38,6 +38,7 @@ from controller.run.collect import collect
 from controller.run.dispatch import Dispatcher
 from controller.run.plans import Plans
 from controller.run.presence import Doing, Refusals, controllers, note
+from controller.run.readback import ReadBack
 from controller.run.unit import handle
 from controller.sources.base import Source
 from controller.sources.push import PushSource
@@ -146,6 +147,7 @@ class Controller:
             store, plans.plan, connections.target, owner,
             random=random, lease=lease, workers=workers,
         )  # fmt: skip
+        self._read_back = ReadBack(connections.target, workers)
         self._store = store
         self._plans = plans
         self._connections = connections
@@ -177,6 +179,7 @@ class Controller:
         with self._one_round, no_garbage_collection():
             self._alarms.retry()
             report = TickReport(now)
+            self._tell_drift(now)
             # What a crash left behind goes out before slow sources are asked (rule 7), and a step
             # that is acknowledged now is not overdue.
             self._carry_out(now, report)
@@ -187,6 +190,8 @@ class Controller:
                 self._decide_all(looks, now, report)
                 self._carry_out(now, report)
                 looked_at.update(row.state.rollout for row, _ in looks)
+            if self._tell_drift(now):
+                self._carry_out(now, report)
             report.waiting = len(rows) - len(looked_at)
             for rollout, source in heard:
                 if rollout in looked_at:
@@ -222,6 +227,7 @@ class Controller:
     def close(self) -> None:
         """Wait for what is under way."""
         self.dispatcher.close()
+        self._read_back.close()
         if self._ahead is not None:
             self._ahead.close()
 
@@ -284,6 +290,7 @@ class Controller:
         """Decide on each, then one transaction for all."""
         commits: list[Commit] = []
         renewed: set[str] = set()
+        live: dict[str, Plan] = {}
         plan_of = self._plans.plan
         for row, asked in looks:
             state = row.state
@@ -302,6 +309,8 @@ class Controller:
             self._note_lateness(plan, row, now, report)
             if plan.renewed:
                 renewed.add(state.rollout)
+            if plan.live_targets:
+                live[state.rollout] = plan
             commits.append(Commit(state, event, decision, due))
         for commit, accepted in zip(commits, self._commit(commits, now, report), strict=True):
             name = commit.before.rollout
@@ -311,6 +320,8 @@ class Controller:
             report.decided += 1
             if commit.decision.move:
                 report.moved.append(name)
+            if name in live:
+                self._read_back.ask(live[name], commit.decision.state, now)
             if name in renewed:
                 self._connections.renew(commit.decision.state, now)
             if commit.next_due is None:
@@ -341,6 +352,20 @@ class Controller:
         if behind > self._late_after:
             report.late += 1
             report.missed += behind // plan.tick
+
+    def _tell_drift(self, now: datetime) -> bool:
+        """Targets that no longer serve what they had acknowledged: whether there are any. A
+        rollout that cannot be told is looked at again. Raises StoreError."""
+        found = self._read_back.found()
+        for rollout, drift in found:
+            log.warning("%s: %s: %s", rollout, drift.target, drift.detail)
+            try:
+                handle(self._store, self._plans.plan, rollout, drift, now)
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("%s: what was read back cannot be decided on", rollout)
+        return bool(found)
 
     def _carry_out(self, now: datetime, report: TickReport) -> None:
         done = self.dispatcher.dispatch(now)

@@ -35,7 +35,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
-from controller.policy.models import Auth, WebSource
+from controller.policy.models import Asked, Secret, WebSource
 from controller.sources.base import SourceError
 
 LARGEST = 16 << 20
@@ -54,12 +54,13 @@ _SHORTEST = 4
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question. With a `body` it is sent by POST."""
+    """One question. With a `body` it is sent by POST. `headers`: those of this question alone."""
 
     url: str
     accept: str
     body: bytes | None = None
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Web:
     def __init__(
         self,
         name: str,
-        model: WebSource,
+        model: Asked,
         base_dir: Path,
         *,
         random: Random | None = None,
@@ -90,12 +91,17 @@ class Web:
         self._random = random or Random()
         self._closing = threading.Event()
         self._wait = wait or self._closing.wait
-        self._pool = urllib3.PoolManager(maxsize=model.concurrency, retries=False)
+        self._concurrency = model.concurrency if isinstance(model, WebSource) else 1
+        self._pool = urllib3.PoolManager(maxsize=self._concurrency, retries=False)
         self._pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
     def ask(self, ask: Ask) -> Reply:
         """Ask once, by the source's timeout. Raises SourceError."""
-        return self._asked(ask, self.deadline())
+        return self.ask_by(ask, self.deadline())
+
+    def ask_by(self, ask: Ask, deadline: float) -> Reply:
+        """Ask once, by `deadline`. Raises SourceError."""
+        return self._asked(ask, deadline)
 
     def deadline(self) -> float:
         """When a look that begins now must be over, on the steady clock."""
@@ -104,9 +110,9 @@ class Web:
     def ask_all(self, asks: Iterable[Ask], deadline: float) -> dict[Ask, Reply | SourceError]:
         """Each different question once, some at the same time, all by `deadline`."""
         wanted = list(dict.fromkeys(asks))
-        if len(wanted) < 2 or self._model.concurrency == 1:
+        if len(wanted) < 2 or self._concurrency == 1:
             return {ask: self._tried(ask, deadline) for ask in wanted}
-        with ThreadPoolExecutor(min(self._model.concurrency, len(wanted)), self.name) as pool:
+        with ThreadPoolExecutor(min(self._concurrency, len(wanted)), self.name) as pool:
             return dict(
                 zip(wanted, pool.map(lambda ask: self._tried(ask, deadline), wanted), strict=True)
             )
@@ -208,11 +214,11 @@ class Web:
         headers = {"User-Agent": "rollout", "Accept-Encoding": "gzip", "Accept": ask.accept}
         if ask.body is not None:
             headers["Content-Type"] = ask.content_type
-        headers |= self._model.headers
+        headers |= self._model.headers | dict(ask.headers)
         auth = self._model.auth
         if auth is None:
             return headers
-        secret = self._secret(auth)
+        secret = self.secret(auth)
         if auth.header is not None:
             headers[auth.header] = secret
         elif auth.user is not None:
@@ -222,14 +228,14 @@ class Web:
             headers["Authorization"] = f"Bearer {secret}"
         return headers
 
-    def _secret(self, auth: Auth) -> str:
+    def secret(self, kept: Secret) -> str:
         """Read each time, so that a new one holds at once. Raises SourceError."""
-        if auth.env is not None:
-            secret, where = os.environ.get(auth.env, ""), f"environment variable {auth.env}"
+        if kept.env is not None:
+            secret, where = os.environ.get(kept.env, ""), f"environment variable {kept.env}"
             if not secret:
                 raise SourceError(f"{self.name}: {where} is not set; it should hold the secret")
         else:
-            path = self._base / (auth.file or "")
+            path = self._base / (kept.file or "")
             where = f"file {path}"
             try:
                 with path.open(encoding="utf-8") as file:
@@ -246,7 +252,7 @@ class Web:
         if auth is None:
             return
         try:
-            secret = self._secret(auth)
+            secret = self.secret(auth)
         except SourceError:
             return  # there is none to hide
         yield secret

@@ -227,6 +227,10 @@ class Store(Protocol):
         """The last tries to deliver one effect (at most `ATTEMPTS_KEPT`), oldest first."""
         ...
 
+    def shown(self, rollout: str) -> dict[str, Attempt]:
+        """By share target: what it showed when it last took a share."""
+        ...
+
     # observations -------------------------------------------------------------------------
     def append_observations(
         self, source: str, received: datetime, lines: bytes, keys: Sequence[str] = ()

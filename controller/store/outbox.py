@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from controller.core.effect import Activate, Effect, SetShare
@@ -18,6 +18,7 @@ DETAIL_KEPT = 2000
 """Characters kept of what a target said."""
 
 DELIVERED = "delivered"
+SHARE = SetShare.__struct_config__.tag
 SUPERSEDED = "superseded"
 
 _waiting = outbox.c.settled.is_(None)
@@ -222,3 +223,26 @@ def history(connection: Connection, key: str) -> list[Attempt]:
         Attempt(row.number, codec.moment(row.at), row.ok, row.detail)
         for row in connection.execute(query)
     ]
+
+
+def shown(connection: Connection, rollout: str) -> dict[str, Attempt]:
+    """See `Store.shown`."""
+    newest = (
+        select(func.max(outbox.c.id))
+        .where(
+            outbox.c.rollout == rollout,
+            outbox.c.kind == SHARE,
+            outbox.c.outcome == DELIVERED,
+        )
+        .group_by(outbox.c.target)
+    )
+    query = (
+        select(outbox.c.target, attempts)
+        .join(attempts, attempts.c.key == outbox.c.key)
+        .where(outbox.c.id.in_(newest), attempts.c.ok)
+        .order_by(outbox.c.id)
+    )
+    return {
+        row.target: Attempt(row.number, codec.moment(row.at), row.ok, row.detail)
+        for row in connection.execute(query)
+    }

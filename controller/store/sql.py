@@ -223,6 +223,11 @@ class SqlStore:
         with self.database.read() as connection:
             return outbox.history(connection, key)
 
+    def shown(self, rollout: str) -> dict[str, Attempt]:
+        """See `Store`."""
+        with self.database.read() as connection:
+            return outbox.shown(connection, rollout)
+
     # observations -------------------------------------------------------------------------
     def append_observations(
         self, source: str, received: datetime, lines: bytes, keys: Sequence[str] = ()

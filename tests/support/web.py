@@ -30,6 +30,7 @@ class Asked(BaseHTTPRequestHandler):
     """One request. `served` is what the server knows."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     served: "Server"
 
     def do_GET(self) -> None:

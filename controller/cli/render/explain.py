@@ -7,7 +7,7 @@ from rich.text import Text
 from controller.cli.render import words
 from controller.cli.render.rules import rules_table
 from controller.core.decision import Decision, Explanation
-from controller.core.event import Acknowledgement, Command, Event, PolicyEdit, Tick
+from controller.core.event import Acknowledgement, Command, Drift, Event, PolicyEdit, Tick
 from controller.core.share import percent_text
 from controller.core.state import State
 
@@ -59,6 +59,8 @@ def event_words(event: Event) -> str:
             return f"{event.name} by {event.by}"
         case Acknowledgement():
             return f"{'done' if event.ok else 'not done'}: {event.key} {event.detail}".rstrip()
+        case Drift():
+            return f"{event.target} read: {event.detail}"
         case PolicyEdit():
             return "policy edited"
 

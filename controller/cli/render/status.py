@@ -1,5 +1,6 @@
 """One screen: where a rollout is, how it does, what it waits for, what happened last."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,7 +18,7 @@ from controller.core.plan import Plan
 from controller.core.share import percent_text
 from controller.core.state import COMPLETED, PENDING, State, stage_step
 from controller.run.presence import Seen
-from controller.store.base import Delivery
+from controller.store.base import Attempt, Delivery
 
 GOOD, BAD, BUSY = "green", "red", "cyan"
 WAY_BACK = ("rolling_back", "partial", "cooldown", "rolled_back", "locked")
@@ -43,6 +44,8 @@ class View:
     looked_at: datetime | None = None
     history: tuple[Happened, ...] = ()
     waiting: tuple[Delivery, ...] = ()
+    shown: Mapping[str, Attempt] = field(default_factory=dict)
+    """By share target: what it last showed; of one rollout alone."""
     controller: Seen | None = None
     warnings: tuple[str, ...] = field(default=())
 
@@ -71,7 +74,7 @@ def screen(view: View, *, local: bool) -> RenderableType:
     """One rollout."""
     parts: list[RenderableType] = [_header(view, local=local)]
     parts += [Text(f"! {warning}", style="bold yellow") for warning in view.warnings]
-    parts += [Text(), _tree(view)]
+    parts += [Text(), _tree(view), *_shown(view)]
     if view.told is not None:
         parts += [Text(), *(Text(f"  {words.clock(clock)}") for clock in view.told.clocks)]
     if view.told is not None and (view.told.checks or view.told.triggers):
@@ -143,6 +146,17 @@ def _tree(view: View) -> RenderableType:
     if here in WAY_BACK:
         lines.append(Text(f"  ◄ {view.state.name}", style=f"bold {BAD}"))
     return Group(*lines)
+
+
+def _shown(view: View) -> list[RenderableType]:
+    """What the targets of the share showed when they last took one."""
+    return [
+        Text.assemble(
+            (f"  {name}: ", "dim"),
+            f"{shown.detail} {span(milliseconds(view.now - shown.at))} ago",
+        )
+        for name, shown in view.shown.items()
+    ]
 
 
 def _waits(view: View) -> list[RenderableType]:

@@ -11,6 +11,7 @@ from controller.policy.expression import references
 from controller.policy.findings import Finding, did_you_mean
 from controller.policy.formulas import AGGREGATIONS
 from controller.policy.models import (
+    Asked,
     Auth,
     HttpSource,
     Metric,
@@ -18,8 +19,10 @@ from controller.policy.models import (
     PluginSource,
     PrometheusSource,
     PushSource,
+    Secret,
     Source,
     SqlSource,
+    WebhookPublisher,
     WebSource,
 )
 from controller.policy.placeholders import (
@@ -55,6 +58,7 @@ _ASKS_FOR_ONE: Mapping[str, str] = {
     "openmetrics": 'add {version="$version"}, or write $version into the source\'s url',
 }
 _VERSION = re.compile(r"\bversion\b", re.IGNORECASE)
+_EXAMPLE = "write it like http://127.0.0.1:9090"
 POINT = "value"
 """What the field of a point is called in an aggregation."""
 
@@ -163,6 +167,21 @@ def questions_can_be_read(context: Context) -> Iterator[Finding]:
                 where = ("metrics", name, key)
                 column = min(error.column, len(text) + 1)
                 yield context.places.inside(where, column, "P372", str(error), error.hint)
+    for name, target in _webhooks(context):
+        for key in ("share", "mirror"):
+            text = getattr(target.read, key)
+            try:
+                _try_jmespath(text or "@")
+            except PlaceholderError as error:
+                column = min(error.column, len(text) + 1)
+                place = ("publish", name, "read", key)
+                yield context.places.inside(place, column, "P372", str(error), error.hint)
+
+
+def _webhooks(context: Context) -> Iterator[tuple[str, WebhookPublisher]]:
+    for name, target in context.policy.publish.items():
+        if isinstance(target, WebhookPublisher):
+            yield name, target
 
 
 def _try(text: str, source: WebSource) -> None:
@@ -195,43 +214,62 @@ def _try_jmespath(text: str) -> None:
 def urls_can_be_asked(context: Context) -> Iterator[Finding]:
     """http or https, a host, and nothing that does not belong there. A url may come from a
     variable, so it is never shown."""
+    for where, asked in _asked(context):
+        yield from _url(context, (*where, "url"), asked.url)
+        if isinstance(asked, WebhookPublisher):
+            yield from _url(context, (*where, "read", "url"), asked.read.url)
     for name, source in context.policy.sources.items():
-        if not isinstance(source, WebSource):
-            continue
-        code, message, hint = _wrong_url(source)
-        if code:
-            yield context.places.at(("sources", name, "url"), code, message, hint)
+        if isinstance(source, PrometheusSource) and not _wrong_url(source.url)[0]:
+            message, hint = _beyond_address(source.url)
+            if message:
+                yield context.places.at(("sources", name, "url"), "P371", message, hint)
 
 
-def _wrong_url(source: WebSource) -> tuple[str, str, str]:
-    example = "write it like http://127.0.0.1:9090"
+def _asked(context: Context) -> Iterator[tuple[tuple[str, str], Asked]]:
+    """All that is asked over HTTP, and where it stands."""
+    for name, source in context.policy.sources.items():
+        if isinstance(source, Asked):
+            yield ("sources", name), source
+    for name, target in _webhooks(context):
+        yield ("publish", name), target
+
+
+def _url(context: Context, where: tuple[str, ...], url: str) -> Iterator[Finding]:
+    code, message, hint = _wrong_url(url)
+    if code:
+        yield context.places.at(where, code, message, hint)
+
+
+def _wrong_url(url: str) -> tuple[str, str, str]:
     try:
-        parts = urlsplit(source.url)
+        parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "P371", "the url cannot be read", example
+        return "P371", "the url cannot be read", _EXAMPLE
     if parts.username is not None or parts.password is not None:
         hint = "write `auth: {user: NAME, env: VARIABLE}`: a url stands in logs"
         return "P373", "a user or password in the url", hint
     if parts.scheme not in ("http", "https") or not host:
-        return "P371", "the url is not that of a host, by http or https", example
-    if parts.fragment or any(sign.isspace() or sign < " " for sign in source.url):
-        return "P371", "the url has a blank or a #", example
-    if isinstance(source, PrometheusSource):
-        if parts.query or "$version" in source.url:
-            return "P371", "the url of a prometheus source is its address alone", example
-        if "/api/v1" in parts.path:
-            return "P371", "the url goes on behind the address", "leave out /api/v1 and the rest"
+        return "P371", "the url is not that of a host, by http or https", _EXAMPLE
+    if parts.fragment or any(sign.isspace() or sign < " " for sign in url):
+        return "P371", "the url has a blank or a #", _EXAMPLE
     return "", "", ""
+
+
+def _beyond_address(url: str) -> tuple[str, str]:
+    """What is too much in the url of a prometheus source."""
+    parts = urlsplit(url)
+    if parts.query or "$version" in url:
+        return "the url of a prometheus source is its address alone", _EXAMPLE
+    if "/api/v1" in parts.path:
+        return "the url goes on behind the address", "leave out /api/v1 and the rest"
+    return "", ""
 
 
 def credentials(context: Context) -> Iterator[Finding]:
     """A secret has one place, which is there; none stands in the policy."""
-    for name, source in context.policy.sources.items():
-        if not isinstance(source, WebSource):
-            continue
-        where = ("sources", name)
-        for header, value in source.headers.items():
+    for where, asked in _asked(context):
+        for header, value in asked.headers.items():
             at = (*where, "headers", header)
             if header.lower() in ("authorization", "proxy-authorization", "cookie"):
                 message = f"{header} is a secret, and policies are no place for one"
@@ -240,23 +278,30 @@ def credentials(context: Context) -> Iterator[Finding]:
             elif not (value.isprintable() and value.isascii()):
                 hint = "write signs of ASCII only"
                 yield context.places.at(at, "P371", f"{header} cannot be sent so", hint)
-        if source.auth is not None:
-            yield from _auth(context, (*where, "auth"), source.auth)
+        if asked.auth is not None:
+            yield from _secret(context, (*where, "auth"), asked.auth)
+            yield from _one_way(context, (*where, "auth"), asked.auth)
+        if isinstance(asked, WebhookPublisher):
+            yield from _secret(context, (*where, "secret"), asked.secret)
 
 
-def _auth(context: Context, where: tuple[str, ...], auth: Auth) -> Iterator[Finding]:
-    if (auth.env is None) == (auth.file is None):
-        message = "the secret is in an environment variable or in a file, one of them"
-        hint = "write `auth: {env: VARIABLE}` or `auth: {file: PATH}`"
-        yield context.places.at_key(where, "P373", message, hint)
+def _one_way(context: Context, where: tuple[str, ...], auth: Auth) -> Iterator[Finding]:
     if auth.user is not None and auth.header is not None:
         message = "a user's password has a header of its own"
         hint = "leave out `header`, or leave out `user`"
         yield context.places.at_key((*where, "header"), "P373", message, hint)
+
+
+def _secret(context: Context, where: tuple[str, ...], secret: Secret) -> Iterator[Finding]:
+    key = where[-1]
+    if (secret.env is None) == (secret.file is None):
+        message = "the secret is in an environment variable or in a file, one of them"
+        hint = f"write `{key}: {{env: VARIABLE}}` or `{key}: {{file: PATH}}`"
+        yield context.places.at_key(where, "P373", message, hint)
     environment = context.environment
-    if auth.env is not None and environment is not None and not environment.get(auth.env):
-        message = f"environment variable {auth.env} is not set"
-        hint = did_you_mean(auth.env, environment, "set it to the secret")
+    if secret.env is not None and environment is not None and not environment.get(secret.env):
+        message = f"environment variable {secret.env} is not set"
+        hint = did_you_mean(secret.env, environment, "set it to the secret")
         yield context.places.at((*where, "env"), "P011", message, hint)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from controller.policy.checks.context import Context, weights
 from controller.policy.findings import Finding
-from controller.policy.models import FilePublisher, FlagdPublisher
+from controller.policy.models import SHARE_PUBLISHERS, FilePublisher, WebhookPublisher
 from controller.policy.places import Where
 from controller.policy.transition import Blend
 
@@ -82,13 +82,12 @@ def keys_are_read(context: Context) -> Iterator[Finding]:
 
 
 def somebody_reads_it(context: Context) -> Iterator[Finding]:
-    """A flag has no room for a blend."""
+    """Flags and balancers have no room for a blend."""
     if context.policy.transition.blend is None:
         return
-    targets = context.policy.publish.values()
-    files = any(isinstance(target, FilePublisher) for target in targets)
-    if any(isinstance(target, FlagdPublisher) for target in targets) and not files:
-        message = "a blend has no place in a flag, and nothing else publishes the share"
+    shares = [one for one in context.policy.publish.values() if isinstance(one, SHARE_PUBLISHERS)]
+    if shares and not any(isinstance(one, FilePublisher | WebhookPublisher) for one in shares):
+        message = f"a blend has no place in what the share is published as ({shares[0].type})"
         yield context.places.at_key(HERE, "P393", message, "publish it as `type: file` too")
 
 

@@ -5,7 +5,12 @@ from posixpath import normpath
 
 from controller.policy.checks.context import WATCH, Context, percent_text, weights
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import Stage
+from controller.policy.models import (
+    HaproxyPublisher,
+    Publisher,
+    Stage,
+    WebhookPublisher,
+)
 
 RESERVED = frozenset(
     {"pending", "rolling_back", "partial", "cooldown", "rolled_back", "locked", "completed"}
@@ -61,8 +66,8 @@ def names_used_twice(context: Context) -> Iterator[Finding]:
     yield from _twice(context, ("schedule", "freeze"), windows)
 
 
-def files_written_once(context: Context) -> Iterator[Finding]:
-    """No two publishers of one file, and none over a version's own configuration."""
+def places_written_once(context: Context) -> Iterator[Finding]:
+    """No two publishers to one place, and none over a version's own configuration."""
     policy = context.policy
     versions = {
         normpath(version.config): f"{version.version} has its configuration there"
@@ -71,14 +76,25 @@ def files_written_once(context: Context) -> Iterator[Finding]:
     }
     written: dict[str, str] = {}
     for name, publisher in policy.publish.items():
-        path = normpath(publisher.path)
-        other = written.setdefault(path, name)
-        message = f"{name} writes the same file as {other}" if other != name else ""
-        if path in versions:
-            message = f"{name} would write over its own source: {versions[path]}"
+        key, place = _written(publisher)
+        other = written.setdefault(place, name)
+        message = f"{name} writes to the same place as {other}" if other != name else ""
+        if key == "path" and place in versions:
+            message = f"{name} would write over its own source: {versions[place]}"
         if message:
-            where = ("publish", name, "path")
-            yield context.places.at(where, "P302", message, "give it a file of its own")
+            where = ("publish", name, key)
+            yield context.places.at(where, "P302", message, "give it a place of its own")
+
+
+def _written(publisher: Publisher) -> tuple[str, str]:
+    """The key that says where a publisher writes, and the place."""
+    match publisher:
+        case HaproxyPublisher():
+            return "backend", f"{normpath(publisher.socket)} {publisher.backend}"
+        case WebhookPublisher():
+            return "url", publisher.url
+        case _:
+            return "path", normpath(publisher.path)
 
 
 def _twice(context: Context, what: tuple[str, ...], names: list[str]) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from controller.policy.checks.context import Context, duration_text
 from controller.policy.findings import Finding
-from controller.policy.models import FilePublisher, FlagdPublisher
+from controller.policy.models import SHARE_PUBLISHERS, FilePublisher
 
 TICKS = 3
 """One late look or one that failed must not send the work back."""
@@ -38,9 +38,9 @@ def outlasts_ticks(context: Context) -> Iterator[Finding]:
         )
         hint = f"write at least {TICKS} ticks: {duration_text(least)}"
         yield context.places.at(where, "P382", message, hint)
-    publishers = policy.publish.values()
-    flags = any(isinstance(target, FlagdPublisher) for target in publishers)
-    if flags and not any(isinstance(target, FilePublisher) for target in publishers):
-        message = "max_age has no place in a flag, and nothing else publishes the share"
+    shares = [target for target in policy.publish.values() if isinstance(target, SHARE_PUBLISHERS)]
+    if shares and not any(isinstance(target, FilePublisher) for target in shares):
+        kinds = " or ".join(dict.fromkeys(target.type for target in shares))
+        message = f"nobody counts the age of a share in {kinds}, and nothing else publishes it"
         hint = "publish it as `type: file` too, or leave the key out"
         yield context.places.at(where, "P344", message, hint)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from controller.policy.calendars import CALENDARS
 from controller.policy.checks.context import Context, action, unmeasured
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import PushSource, Unknown
+from controller.policy.models import LIVE_PUBLISHERS, PushSource, Unknown
 from controller.policy.places import Where
 from controller.policy.transition import Blend
 from controller.policy.values import window_length
@@ -100,6 +100,9 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
         elif source.quality is not None:
             yield ("sources", name, "quality", "window"), source.quality.window
             yield ("sources", name, "quality", "stale"), source.quality.stale
+    for name, target in policy.publish.items():
+        if isinstance(target, LIVE_PUBLISHERS):
+            yield ("publish", name, "timeout"), target.timeout
     for name, metric in policy.metrics.items():
         length = window_length(metric.window)
         if length is not None:

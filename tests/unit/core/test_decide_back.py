@@ -192,6 +192,25 @@ def test_a_read_back_that_finds_something_else_publishes_the_baseline_once_more(
     assert driver.state.name == "cooldown"
 
 
+def test_what_is_published_once_more_takes_the_place_of_what_an_earlier_step_waits_for(
+    driver: Driver,
+) -> None:
+    """The outbox has given up the older share for the newer one: nobody will answer for it."""
+    driver.to("canary")
+    driver.acknowledges = False
+    driver.command("rollback")
+    driver.ticks(6 * MINUTE)
+    assert driver.state.name == "rolling_back.verify" and driver.state.overdue
+    (verify,) = driver.state.unacknowledged
+    driver.event(Acknowledgement(verify, ok=False, detail="out of reach"))
+    driver.ticks(2 * MINUTE)
+    assert driver.state.name == "partial"
+    for key in driver.state.overdue:
+        driver.event(Acknowledgement(key, ok=True))
+    assert driver.state.name == "cooldown"
+    assert set(driver.state.failed_steps) == {"baseline_traffic", "verify"}
+
+
 def test_the_next_rollback_can_put_things_right_again(driver: Driver) -> None:
     driver.to("canary")
     driver.command("rollback")

@@ -150,3 +150,17 @@ def test_a_claim_does_not_walk_over_what_was_settled_long_ago(store: SqlStore) -
         parameters = (0,) * query.count("?")
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", parameters).all()
     assert [row[-1] for row in plan] == ["SEARCH outbox USING INDEX outbox_order (settled=?)"]
+
+
+def test_what_a_share_target_showed_last_is_kept_by_its_name(store: SqlStore) -> None:
+    assert store.shown("r") == {}
+    state = go(store, created(store), set_share("r:1:0", "a"), set_share("r:1:1", "b"))
+    store.settle(T0, [("r:1:0", "share 5%")], [("r:1:1", "broken", T0)])
+    state = go(store, state, set_share("r:2:0", "a"))
+    store.settle(T0 + STEP, [("r:1:1", "share 5% too")], [("r:2:0", "broken", T0)])
+    assert store.shown("r") == {
+        "a": Attempt(1, T0, True, "share 5%"),
+        "b": Attempt(2, T0 + STEP, True, "share 5% too"),
+    }
+    store.settle(T0 + 2 * STEP, [("r:2:0", "share 10%")], [])
+    assert store.shown("r")["a"] == Attempt(2, T0 + 2 * STEP, True, "share 10%")
