@@ -660,6 +660,8 @@ def test_what_takes_several_changes_to_be_wrong(
          "{name: full, weight: 100%}"),
         ("hold: 1h, advance: [candidate.accuracy >= 85%]}",
          "hold: 1h, against: frozen_baseline, advance: [candidate.accuracy >= baseline.accuracy]}"),
+        ("hold: 2h, against: frozen_baseline",
+         "hold: 2h, against: shadow_baseline, advance: [candidate.accord > 70%]"),
     ],
 )  # fmt: skip
 def test_what_is_just_right_is_no_error(old: str, new: str) -> None:
