@@ -116,14 +116,16 @@ def show(found: Planned, start: datetime, *, as_json: bool) -> None:
     if as_json:
         emit(_data(found))
         return
+    from controller.cli.render.blending import blend_lines
     from controller.cli.render.outlook import evidence_words, outlook_words
     from controller.cli.render.plan import plan_text
+    from controller.effects.blending import blending
 
     lines = [list(outlook_words(outlook)) for outlook in found.outlooks]
     text = plan_text(
         found.plan, start, lines, tuple(evidence_words(found.outlooks, found.evidence))
     )
-    say(text.rstrip("\n"))
+    say("\n".join([text.rstrip("\n"), *blend_lines(blending(found.policy))]))
     if found.plan.parameters is not None:
         from controller.cli.render.parameters import way_lines
 
@@ -137,6 +139,7 @@ def _data(found: Planned) -> dict[str, Any]:
     from controller.cli.render.findings import finding_data
     from controller.cli.render.outlook import evidence_data, outlook_data
     from controller.cli.render.plan import check_words
+    from controller.effects.blending import blending
 
     compiled = found.plan
     steps = [
@@ -165,6 +168,7 @@ def _data(found: Planned) -> dict[str, Any]:
             "stages": sorted(compiled.parameters.stages),
             "acknowledge_ms": compiled.parameters.within_ms,
         },
+        "blend": blending(found.policy),
         "evidence": evidence_data(found.evidence),
         "findings": [finding_data(finding) for finding in found.findings],
     }  # fmt: skip

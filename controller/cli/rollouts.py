@@ -131,6 +131,7 @@ def _view(
     store: "Store", plans: "Plans", row: "Rollout", seen: "list[Seen]", *, alone: bool
 ) -> "View":
     from controller.cli.render.status import View, stale_after
+    from controller.core.completion import standing
     from controller.run.presence import refusals
     from controller.run.recall import NothingThere, recall
 
@@ -168,7 +169,17 @@ def _view(
         controller=next(iter(seen), None),
         warnings=tuple(warnings),
         parameters=_parameters(plans, state, at),
+        standing=standing(plan, state, at),
+        blend=_blend(plans, state, at),
     )
+
+
+def _blend(plans: "Plans", state: "State", at: "datetime") -> str:
+    """What its blend comes to now; empty where nothing is blended."""
+    from controller.cli.render.blending import blend_now
+    from controller.effects.blending import blending
+
+    return blend_now(blending(plans.known(state.policy, at).policy), state.share)
 
 
 def _parameters(plans: "Plans", state: "State", at: "datetime") -> tuple[str, ...]:
@@ -238,6 +249,8 @@ def _as_data(view: "View") -> dict[str, Any]:
         "parameters": view.parameters,
         "parameters_progress": percent_text(vector.progress) if vector is not None else None,
         "parameters_acknowledged": not awaited(state),
+        "progress": view.standing,
+        "blend": view.blend or None,
     }
 
 
@@ -282,11 +295,15 @@ def explain(
                 "share": decision.state.share, "reasons": decision.reasons,
                 "refused": decision.refused, "effects": decision.effects,
                 "explanation": decision.explanation, "policy": entry.policy, "hash": entry.hash,
+                "blend": _blend(plans, decision.state, entry.at) or None,
             })  # fmt: skip
         else:
+            blend = _blend(plans, decision.state, entry.at)
             local = sys.stdout.isatty()
             console().print(
-                explain_screen(entry.seq, entry.event, found.before, decision, local=local)
+                explain_screen(
+                    entry.seq, entry.event, found.before, decision, blend=blend, local=local
+                )
             )
 
 

@@ -228,6 +228,13 @@ def frozen_by(plan: Plan, now: datetime) -> str:
     return ""
 
 
+def freeze_ends(plan: Plan, now: datetime) -> datetime:
+    """When no freeze window forbids an advance any more; `now` where none does."""
+    while frozen_by(plan, now):
+        now = max(window.end for window in plan.freeze if window.start <= now < window.end)
+    return now
+
+
 def span(ms: int) -> str:
     """`45s`, `59m 30s`, `1h`, `1h 05m`, `4d 2h`: a duration for people, in two units at most."""
     seconds, minutes, hours, days = ms // 1000, ms // 60_000, ms // 3_600_000, ms // 86_400_000

@@ -6,7 +6,7 @@ state before and the event, so that any past explanation can be computed again.
 
 from datetime import datetime
 
-from controller.core.assess import Checked, Judged, frozen_by, judge, look_at, span
+from controller.core.assess import Checked, Judged, freeze_ends, frozen_by, judge, look_at, span
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.counting import held_ms, times
 from controller.core.decision import Decision, Explanation, Progress, RuleResult, Term
@@ -183,7 +183,7 @@ def _blockers(
             found.append(f"trigger {judged.trigger.name}: {words}")
     window = frozen_by(plan, now)
     if window:
-        found.append(f"freeze: {window} until {_end_of(plan, now)}")
+        found.append(f"freeze: {window} until {freeze_ends(plan, now):%Y-%m-%d %H:%M} UTC")
     if not plan.calendar.is_open(now):
         found.append(f"calendar: {plan.calendar.name} is closed")
     return tuple(found)
@@ -215,11 +215,6 @@ def _why(outcome: Outcome, terms: tuple[Term, ...], count: str) -> str:
             return f"{word}, samples {short[0].samples} of {short[0].min_samples}"
     details = [t.detail for t in terms if t.detail][:1]
     return ", ".join([word, *([count] if count else []), *details])
-
-
-def _end_of(plan: Plan, now: datetime) -> str:
-    end = max(f.end for f in plan.freeze if f.start <= now < f.end)
-    return f"{end:%Y-%m-%d %H:%M} UTC"
 
 
 # Steps and clocks -------------------------------------------------------------------------

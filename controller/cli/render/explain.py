@@ -13,9 +13,15 @@ from controller.core.state import State
 
 
 def explain_screen(
-    entry_seq: int, event: Event, before: State, decision: Decision, *, local: bool
+    entry_seq: int,
+    event: Event,
+    before: State,
+    decision: Decision,
+    *,
+    local: bool,
+    blend: str = "",
 ) -> RenderableType:
-    """A recalled decision for people."""
+    """A recalled decision for people. `blend`: what the blend comes to after it."""
     told = decision.explanation
     after = decision.state
     moved = f"{before.name} → {after.name}" if before.name != after.name else before.name
@@ -30,6 +36,7 @@ def explain_screen(
     if decision.refused:
         parts.append(Text(f"refused: {decision.refused}", style="bold red"))
     parts += [Text(f"  because {reason}") for reason in decision.reasons]
+    parts += [Text(f"  {blend}")] if blend else []
     parts += _measured(told)
     parts += [Text(f"  dry run: {line}", style="cyan") for line in told.would_have]
     if told.blockers:
