@@ -245,12 +245,12 @@ def _on_the_way(plan: Plan, state: State) -> tuple[Progress, ...]:
     at_rest = state.name.partition(".")[0] in (*AT_BASELINE, COMPLETED)
     if way is None or vector is None or not way.over_ms or at_rest:
         return ()
-    note = f"{percent_text(vector.progress)} of the way"
+    note = f"at {percent_text(vector.progress)}"
     following = next((point for point in way.grid if point > vector.progress), None)
     if plan.step(state.name) is not None and following is not None:
         at = -(-way.grid.index(following) * way.over_ms // (len(way.grid) - 1))
         left = span(max(0, at - vector.spent_ms))
-        note += f", {percent_text(following)} after {left} more of its time"
+        note += f", {percent_text(following)} in {left}"
     return (Progress("parameters", vector.spent_ms, way.over_ms, note),)
 
 
