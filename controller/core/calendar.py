@@ -14,6 +14,10 @@ class Calendar(Protocol):
 
     name: str
 
+    def __hash__(self) -> int:
+        """Each calendar is itself alone."""
+        ...
+
     def open_ms(self, start: datetime, end: datetime) -> int:
         """Open milliseconds in [start, end); 0 when end <= start."""
         ...
@@ -68,6 +72,9 @@ class AlwaysOpen:
         return end - open_ms * MILLISECOND
 
 
+ALWAYS = AlwaysOpen()
+
+
 class Lapsed(AlwaysOpen):
     """A calendar that nobody knows any more. Never open, so that nothing advances; and all time
     counts, so that deadlines, holds and approvals run out and the work goes back."""
@@ -94,18 +101,19 @@ class Sessions:
         if any(a > b for a, b in pairwise(flat)):
             raise ValueError(f"calendar {name}: sessions overlap or are not sorted")
         self.name = name
-        self._opens = [(start - EPOCH) // MILLISECOND for start, _ in sessions]
-        self._closes = [(end - EPOCH) // MILLISECOND for _, end in sessions]
+        self.opens = [(start - EPOCH) // MILLISECOND for start, _ in sessions]
+        self.closes = [(end - EPOCH) // MILLISECOND for _, end in sessions]
+        """Milliseconds since 1970."""
         self._before = [0]
-        for start, end in zip(self._opens, self._closes, strict=True):
+        for start, end in zip(self.opens, self.closes, strict=True):
             self._before.append(self._before[-1] + end - start)
 
     def _counted(self, ms: int) -> int:
         """Open milliseconds from the first session up to `ms` since the epoch."""
-        index = bisect_right(self._opens, ms)
+        index = bisect_right(self.opens, ms)
         if index == 0:
             return 0
-        return self._before[index - 1] + min(ms, self._closes[index - 1]) - self._opens[index - 1]
+        return self._before[index - 1] + min(ms, self.closes[index - 1]) - self.opens[index - 1]
 
     def open_ms(self, start: datetime, end: datetime) -> int:
         """See `Calendar.open_ms`. Raises ValueError outside the sessions known."""
@@ -120,15 +128,15 @@ class Sessions:
         """See `Calendar.is_open`. Raises ValueError outside the sessions known."""
         ms = (at - EPOCH) // MILLISECOND
         self._inside(ms, at)
-        index = bisect_right(self._opens, ms)
-        return index > 0 and ms < self._closes[index - 1]
+        index = bisect_right(self.opens, ms)
+        return index > 0 and ms < self.closes[index - 1]
 
     def session_start(self, at: datetime) -> datetime:
         """See `Calendar.session_start`. Raises ValueError outside the sessions known."""
         ms = (at - EPOCH) // MILLISECOND
         self._inside(ms, at)
-        index = bisect_right(self._opens, ms)
-        return EPOCH + self._opens[max(index - 1, 0)] * MILLISECOND
+        index = bisect_right(self.opens, ms)
+        return EPOCH + self.opens[max(index - 1, 0)] * MILLISECOND
 
     def after_open_ms(self, start: datetime, open_ms: int) -> datetime | None:
         """See `Calendar.after_open_ms`."""
@@ -138,9 +146,9 @@ class Sessions:
             return start
         if target == self._before[index]:
             index -= 1
-        if index >= len(self._opens):
+        if index >= len(self.opens):
             return None
-        return EPOCH + (self._opens[index] + target - self._before[index]) * MILLISECOND
+        return EPOCH + (self.opens[index] + target - self._before[index]) * MILLISECOND
 
     def before_open_ms(self, end: datetime, open_ms: int) -> datetime:
         """See `Calendar.before_open_ms`. Raises ValueError outside the sessions known."""
@@ -152,9 +160,9 @@ class Sessions:
         if target < 0:
             raise ValueError(f"calendar {self.name} does not reach that far before {end}")
         index = bisect_right(self._before, target) - 1
-        return EPOCH + (self._opens[index] + target - self._before[index]) * MILLISECOND
+        return EPOCH + (self.opens[index] + target - self._before[index]) * MILLISECOND
 
     def _inside(self, ms: int, at: datetime) -> None:
         """Outside the known sessions nobody can say whether the market is open."""
-        if not self._opens[0] <= ms <= self._closes[-1]:
+        if not self.opens[0] <= ms <= self.closes[-1]:
             raise ValueError(f"calendar {self.name} does not reach {at.isoformat()}")

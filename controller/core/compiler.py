@@ -9,7 +9,14 @@ from itertools import pairwise
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.effect import Severity
 from controller.core.machine import RolloutMachine
-from controller.core.measurement import BASELINE, CANDIDATE, DIFFERENCE, ESTIMATE, Outcome
+from controller.core.measurement import (
+    BASELINE,
+    CANDIDATE,
+    DIFFERENCE,
+    ESTIMATE,
+    Outcome,
+    reference,
+)
 from controller.core.plan import (
     HOLD,
     ApprovalPlan,
@@ -48,6 +55,7 @@ from controller.policy.models import (
     Lock,
     Metric,
     Policy,
+    Quality,
     Rollback,
     Source,
     Stage,
@@ -55,14 +63,17 @@ from controller.policy.models import (
     Unknown,
 )
 from controller.policy.models import Check as CheckModel
+from controller.policy.quality import MEASURES, judged_sources
 from controller.policy.sampling import counted, default_min_samples
-from controller.policy.units import RATIO, metric_unit
-from controller.policy.values import window_length
+from controller.policy.units import PLAIN, RATIO, metric_unit
+from controller.policy.values import BarCount, window_length
 
 SHARE_TARGET = "share"
 """Name of the share file that is there when the policy publishes none."""
 MAX_AGE = timedelta(hours=1)
 """Age past which a metric whose window has no length says nothing, if it declares none."""
+BARS_LATE = 4
+"""The same in bars, where that is longer: over a long weekend there are none."""
 DEADLINE_HOLDS = 3
 """A stage that declares no deadline has this many times its hold."""
 
@@ -80,6 +91,12 @@ def compile_plan(
     metrics = {
         name: _metric(name, metric, policy.sources.get(metric.source))
         for name, metric in policy.metrics.items()
+    }
+    quality = dict(judged_sources(policy))
+    metrics |= {
+        reference(source, name): _of_quality(source, name, rules)
+        for source, rules in quality.items()
+        for name in MEASURES
     }
     level = trigger_level(policy, gates, guards)
     steps = tuple(_steps(policy, gates, metrics, level))
@@ -111,6 +128,7 @@ def compile_plan(
         metrics=metrics,
         sources=tuple(policy.sources),
         references=tuple(sorted(read)),
+        quality=quality,
         compared=tuple(sorted(compared)),
         share_targets=shares,
         live_targets=tuple(
@@ -298,11 +316,30 @@ def _metric(name: str, metric: Metric, source: Source | None) -> MetricPlan:
             and metric.unit == RATIO
             and counted(metric, source) == "observations"
         ),
+        bar=metric.bar,
+    )
+
+
+def _of_quality(source: str, name: str, rules: Quality) -> MetricPlan:
+    """A measure of a source's own data, as a metric like any other."""
+    return MetricPlan(
+        name=name,
+        source=source,
+        expression=name,
+        window=rules.window,
+        max_age=rules.window,
+        min_samples=rules.min_samples,
+        lower_is_better=name != "quality",
+        unit=PLAIN,
+        capital=None,
     )
 
 
 def _max_age(metric: Metric) -> timedelta:
-    return window_length(metric.window) or MAX_AGE
+    few = BARS_LATE * (metric.bar or timedelta(0))
+    if isinstance(metric.window, BarCount):
+        return max(few, metric.window.count * (metric.bar or MAX_AGE))
+    return max(few, window_length(metric.window) or MAX_AGE)
 
 
 def _without_samples(
@@ -311,7 +348,9 @@ def _without_samples(
     """As a hard limit reads them: money, positions and orders need no number of samples, shares
     and means do (rule 3)."""
     return {
-        name: metric if is_statistical(declared[name]) else replace(metric, min_samples=0)
+        name: metric
+        if name not in declared or is_statistical(declared[name])
+        else replace(metric, min_samples=0)
         for name, metric in metrics.items()
     }
 

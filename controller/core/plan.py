@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Literal
 from controller.core.calendar import Calendar
 from controller.core.decision import Term
 from controller.core.effect import Severity
-from controller.core.measurement import Measurements, Outcome
+from controller.core.measurement import (
+    BASELINE,
+    CANDIDATE,
+    COMPARISONS,
+    Measurements,
+    Outcome,
+)
 from controller.core.share import Share
 from controller.core.state import stage_step
 from controller.policy.expression import Unit
+from controller.policy.models import Quality
 from controller.policy.values import Window
 
 if TYPE_CHECKING:
@@ -46,9 +53,9 @@ NOTHING_BESIDE = Beside()
 
 @dataclass(frozen=True, slots=True)
 class MetricPlan:
-    """One metric. `window` of time, of the newest so many, or since the start of the session,
-    stage, rollout. With nothing newer than `max_age` it says nothing. `proportion`: a query that
-    gives a share of its samples."""
+    """One metric. `window` of time, of the newest so many, of so many bars, or since the start of
+    the session, stage, rollout. With nothing newer than `max_age` it says nothing. `proportion`: a
+    query that gives a share of its samples. `bar`: the length of its bars, if it is made of any."""
 
     name: str
     source: str
@@ -64,6 +71,14 @@ class MetricPlan:
     """Of a query: the column that holds the number."""
     beside: Beside = NOTHING_BESIDE
     proportion: bool = False
+    bar: timedelta | None = None
+
+
+def metric_of(metrics: Mapping[str, MetricPlan], key: str) -> MetricPlan | None:
+    """The metric behind a measurement, of the metrics of a plan; None of how long a source has
+    been silent, and of a split."""
+    subject, _, name = key.partition(".")
+    return metrics.get(name if subject in (CANDIDATE, BASELINE, *COMPARISONS) else key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +269,12 @@ class Plan:
     trigger_level: float
     """The part of `false_alarm` that each comparison of a trigger has."""
     metrics: Mapping[str, MetricPlan]
+    """By name; what a source says of its own data by its key, `signals.quality`."""
     sources: tuple[str, ...]
     references: tuple[str, ...]
     """Every measurement that a check or trigger reads, sorted: what to collect."""
+    quality: Mapping[str, Quality]
+    """What good data is, by source that says it."""
     compared: tuple[str, ...]
     """Metrics that are compared with the baseline by their bounds."""
     share_targets: tuple[str, ...]
@@ -275,6 +293,10 @@ class Plan:
     by_name: Mapping[str, Step]
     guarding: Mapping[str, tuple[TriggerPlan, ...]]
     """By step name: the triggers that apply there."""
+
+    def metric(self, key: str) -> MetricPlan | None:
+        """See `metric_of`."""
+        return metric_of(self.metrics, key)
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""

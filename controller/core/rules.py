@@ -19,7 +19,7 @@ from controller.core.measurement import (
     Outcome,
     opposite,
 )
-from controller.core.plan import Evaluate, Judgement, Limit, MetricPlan, Quiet
+from controller.core.plan import Evaluate, Judgement, Limit, MetricPlan, Quiet, metric_of
 from controller.core.versus import mann_whitney, split_as_asked, usable, versus
 from controller.policy import expression as tree
 from controller.policy.levels import Levels
@@ -117,7 +117,10 @@ class RuleCompiler:
         self, node: tree.Reference | tree.Versus | tree.MannWhitney
     ) -> tuple[int, timedelta | None]:
         """Samples that make the value count, and the age past which it is late."""
-        metric = self._metrics.get(node.metric)
+        if isinstance(node, tree.Reference):
+            metric = metric_of(self._metrics, node.key)
+        else:
+            metric = self._metrics.get(node.metric)
         if metric is None:
             return 0, None
         samples = metric.min_samples if self._min_samples is None else self._min_samples

@@ -10,17 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from math import isfinite
+from math import isfinite, sqrt
 
 from msgspec.structs import replace
 
 from controller.core.assess import span
-from controller.core.calendar import milliseconds
+from controller.core.calendar import ALWAYS, Calendar, milliseconds
 from controller.core.measurement import Measurement
 from controller.judge import quantile
 from controller.judge.column import Column, moment, place_after
 from controller.judge.folded import OBSERVATIONS, Key
+from controller.judge.formulas import FORMULAS, answer
+from controller.judge.look import look_at
 from controller.judge.summary import Part, joined, total
+from controller.judge.undefined import Undefined
 from controller.judge.window import Window
 from controller.policy.aggregation import (
     DRAWDOWNS,
@@ -28,6 +31,7 @@ from controller.policy.aggregation import (
     AggregationError,
     parse_aggregation,
 )
+from controller.policy.formulas import AGGREGATIONS, Gives
 
 parse = lru_cache(maxsize=4096)(parse_aggregation)
 
@@ -47,10 +51,12 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of the values: the aggregation, and the capital of a drawdown."""
+    """What is asked of the values: the aggregation, the capital of a drawdown, and how many
+    seconds the window has, for a rate."""
 
     aggregation: Aggregation
     capital: float | None
+    seconds: float
 
 
 Of = Callable[[Part, Asked], Number]
@@ -66,32 +72,43 @@ def measure(
     capital: float | None = None,
     factor: float = 1.0,
     through: int | None = None,
+    other: Window | None = None,
+    bar: timedelta | None = None,
+    calendar: Calendar = ALWAYS,
 ) -> Measurement:
     """`expression` over the observations of `window` in (since, now], or over the `newest` so
     many of them that carry the field.
 
     `factor` takes one of the field's unit to the base unit; counts and ratios have none.
-    `capital`, in the field's unit, makes a drawdown a fraction. `through` is passed on. Status
-    `no_data` where the aggregation is undefined, `error` where `expression` is none."""
+    `capital`, in the field's unit, makes a drawdown a fraction. `other` is the window of the
+    other version, for what is about both; `bar` and `calendar` are for what is made of bars, and
+    ages count open time. `through` is passed on. Status `no_data` where the aggregation is
+    undefined, `error` where `expression` is none, or needs observations that are folded."""
     try:
         aggregation = parse(expression)
     except AggregationError as error:
         return Measurement(status="error", detail=f"{error}: {error.hint}")
     if window is None:
         return _empty(aggregation, None, "nothing was ever seen of this version", through)
+    if aggregation.name in FORMULAS:
+        look = look_at(aggregation, window, other, since, now, newest, capital, bar, calendar)
+        return answer(look, factor, through)
     key, column = _column(window, aggregation)
     if column is None:
         return _empty(aggregation, window, f"no value of {aggregation.field} yet", through)
     lo, hi = column.between(since, now, newest)
     first, after = _slices(window, key, since, now, None if newest is None else newest - hi + lo)
-    asked, state = (expression, capital, factor), (lo, hi, column.breaks, through)
+    seconds = 0.0
+    if aggregation.name == "rate":
+        seconds = (now - _begin(window, column, first, after, lo, newest, since)).total_seconds()
+    asked, state = (expression, capital, factor), (lo, hi, column.breaks, through, seconds)
     if first == after and (known := column.memo.get(asked)) is not None and known[0] == state:
         remembered: Measurement = known[1]
         return remembered
     whole = _whole(window, key, column, (first, after, lo, hi))
     if whole is None:
         return _nothing(aggregation, window, since, now, through)
-    found = _of_part(window, whole, Asked(aggregation, capital), factor, through)
+    found = _of_part(window, whole, Asked(aggregation, capital, seconds), factor, through)
     if first == after:
         if len(column.memo) >= MEMO_LIMIT:
             column.memo.clear()
@@ -100,6 +117,21 @@ def measure(
         begin = moment(window.folded.slices[first].first)
         found = replace(found, detail=_approximately(aggregation, whole, since - begin, newest))
     return found
+
+
+def _begin(
+    window: Window,
+    column: Column,
+    first: int,
+    after: int,
+    lo: int,
+    newest: int | None,
+    since: datetime,
+) -> datetime:
+    """When a window begins; one of the newest so many at the oldest of them."""
+    if newest is None or (first == after and lo == len(column.places)):
+        return since
+    return moment(column.places[lo] if first == after else window.folded.slices[first].first)
 
 
 def _whole(
@@ -126,8 +158,12 @@ def _of_part(
     is_fraction = capital is not None and aggregation.name in DRAWDOWNS
     if is_fraction and capital is not None and capital <= 0:
         return _empty(aggregation, window, "no capital to measure a fall from", through)
-    number = _AGGREGATIONS[aggregation.name](whole, asked)
-    scale = 1.0 if is_fraction or aggregation.name in _UNITLESS else factor
+    try:
+        number = _AGGREGATIONS[aggregation.name](whole, asked)
+    except Undefined as undefined:
+        return _empty(aggregation, window, str(undefined), through)
+    in_unit = AGGREGATIONS[aggregation.name].gives is Gives.FIELD and not is_fraction
+    scale = factor if in_unit else 1.0
     value = number.value * scale
     if not isfinite(value):
         return _empty(aggregation, window, "too large to be told", through)
@@ -181,9 +217,9 @@ def _column(window: Window, aggregation: Aggregation) -> tuple[Key, Column | Non
 def _nothing(
     aggregation: Aggregation, window: Window, since: datetime, now: datetime, through: int | None
 ) -> Measurement:
-    """No data; but among observations of which none has a field that others had, the count of
-    that field is 0."""
-    if aggregation.name == "count" and aggregation.field is not None:
+    """No data; but among observations of which none has a field that others had, the count and
+    the rate of that field are 0."""
+    if aggregation.name in ("count", "rate") and aggregation.field is not None:
         seen = measure(window, "count()", since, now, through=through)
         if seen.status == "ok":
             return replace(seen, value=0.0)
@@ -250,6 +286,24 @@ def _quantile(whole: Part, asked: Asked) -> Number:
     return Number(quantile.quantile(whole, asked.aggregation.argument), *_moments(whole))
 
 
+def _std(whole: Part, _: Asked) -> Number:
+    """Standard deviation, n - 1. In the field's unit; undefined of one value."""
+    variance = _moments(whole)[1]
+    if variance is None:
+        raise Undefined("one value has no deviation")
+    return Number(sqrt(variance))
+
+
+def _rate(whole: Part, asked: Asked) -> Number:
+    """Number of observations, or sum of the field, for each `per` seconds of the window. Undefined
+    in a window without length."""
+    if asked.seconds <= 0:
+        raise Undefined("the window has no length yet")
+    assert asked.aggregation.argument is not None
+    all_of = float(whole.count) if asked.aggregation.field is None else total(whole.sums)
+    return Number(all_of * asked.aggregation.argument / asked.seconds)
+
+
 def _consecutive_losses(whole: Part, _: Asked) -> Number:
     """How many of the newest values in a row are below 0; a value of 0 ends the row. In 1;
     undefined of nothing."""
@@ -283,7 +337,6 @@ def _moments(whole: Part) -> tuple[float, float | None]:
     return mean, variance if isfinite(variance) else None
 
 
-_UNITLESS = frozenset({"count", "ratio", "consecutive_losses"})
 _AGGREGATIONS: Mapping[str, Of] = {
     "count": _count,
     "sum": _sum,
@@ -293,6 +346,9 @@ _AGGREGATIONS: Mapping[str, Of] = {
     "max": _max,
     "last": _last,
     "quantile": _quantile,
+    "std": _std,
+    "rate": _rate,
+    "expectancy": _mean,
     "consecutive_losses": _consecutive_losses,
     "drawdown": _drawdown,
     "max_drawdown": _max_drawdown,

@@ -45,10 +45,13 @@ class Column:
 
     def between(self, since: datetime, now: datetime, newest: int | None = None) -> tuple[int, int]:
         """Slice of what was seen in (since, now], or of the `newest` so many of that."""
-        places = self.places
-        lo = bisect_right(places, place_after(since))
-        hi = bisect_right(places, place_after(now), lo)
+        lo, hi = self.within(place_after(since), place_after(now))
         return (lo if newest is None else max(lo, hi - newest)), hi
+
+    def within(self, after: int, until: int) -> tuple[int, int]:
+        """Slice of the places in (after, until]."""
+        lo = bisect_right(self.places, after)
+        return lo, bisect_right(self.places, until, lo)
 
     def append(self, place: int, value: float, key: str | None) -> None:
         """Put in a value that is newer than all others."""
@@ -153,3 +156,18 @@ def moment(place: int) -> datetime:
 def place_after(at: datetime) -> int:
     """The last place that an observation of `at` can have."""
     return (micros(at) << ORDER_BITS) | _LAST
+
+
+def stamp(place: int) -> int:
+    """Event time of a place in microseconds since 1970."""
+    return place >> ORDER_BITS
+
+
+def place_until(ms: int) -> int:
+    """The last place that an observation can have at so many milliseconds since 1970."""
+    return (1000 * ms << ORDER_BITS) | _LAST
+
+
+def arrival(place: int) -> int:
+    """When the observation of a place came in, in the order of all."""
+    return place & _LAST

@@ -70,6 +70,8 @@ class Window:
         """In the order in which they came."""
         self.ignored: dict[str, int] = {}
         """By field: values that were null, NaN or infinite."""
+        self.received: datetime | None = None
+        """When anything last came in, whatever its event time; None where nobody told."""
         self.crowded = 0
         """Values left out because there were too many fields."""
         self._reach = None if reach is None else reach // MICROSECOND
@@ -212,19 +214,22 @@ class Windows:
             record.window.version, moment(record.place), record.fields, id, record.key
         )
 
-    def add(self, observation: Observation) -> list[str]:
-        """Take in an observation, or another part of one. The same again changes nothing.
-        Returns the fields that contradict what is known already: the first value stays."""
+    def add(self, observation: Observation, received: datetime | None = None) -> list[str]:
+        """Take in an observation, or another part of one, that came in at a moment that does not
+        fall. The same again changes nothing. Returns the fields that contradict what is known
+        already: the first value stays."""
         id = observation.id
         if id is not None:
             known = self._by_id.get(id)
             if known is not None:
+                known.window.received = received
                 return _complete(known, observation.fields)
         window = self.by_version.get(observation.version)
         if window is None:
             window = self.by_version[observation.version] = Window(
                 observation.version, self.limit, self.reach
             )
+        window.received = received
         self._arrivals += 1
         place = (micros(observation.at) << ORDER_BITS) | self._arrivals
         window.add(place, observation.fields, observation.key)

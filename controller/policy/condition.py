@@ -6,11 +6,11 @@
     comparison = sum ("<" | "<=" | ">" | ">=" | "==" | "!=") sum
     sum        = product { ("+" | "-") product }
     product    = value { ("*" | "/") value }
-    value      = [ "-" ] QUANTITY | SIDE "." METRIC | SOURCE ".silent" | "(" sum ")"
+    value      = [ "-" ] QUANTITY | SIDE "." METRIC | SOURCE "." MEASURE | "(" sum ")"
 
 A QUANTITY is a number with or without a unit: 0.85, 5%, 15bps, 2000ms, 1h30m, 100 USD, 1_000.
-SIDE is `candidate` or `baseline`, a call is in `policy.functions`. Nothing is evaluated here, and
-nothing else can be said.
+SIDE is `candidate` or `baseline`, MEASURE `silent` or one of `policy.quality`, a call is in
+`policy.functions`. Nothing is evaluated here, and nothing else can be said.
 """
 
 from collections.abc import Callable
@@ -35,6 +35,7 @@ from controller.policy.expression import (
 from controller.policy.findings import did_you_mean
 from controller.policy.functions import Calls, write_call
 from controller.policy.names import Names
+from controller.policy.quality import MEASURES
 from controller.policy.tokens import ConditionError, Token
 from controller.policy.units import PLAIN, SECOND, compares, example, in_words
 
@@ -200,12 +201,7 @@ class Parser(Calls):
         if not dot:
             raise self._bare(token)
         if subject in self._names.sources and subject not in SIDES:
-            if name != SILENT:
-                hint = f"{subject}.{SILENT} is how long {subject} has been silent; metrics are "
-                raise self._error(
-                    token, "P202", f"a source has no {name!r}", f"{hint}candidate.METRIC"
-                )
-            return Reference(subject, name, SECOND, token.column)
+            return self._of_source(token, subject, name)
         if subject not in SIDES:
             known = [*SIDES, *self._names.sources]
             hint = did_you_mean(subject, known)
@@ -214,6 +210,20 @@ class Parser(Calls):
         if metric is None:
             raise self._unknown_metric(token, name)
         return Reference(subject, name, metric.unit, token.column)
+
+    def _of_source(self, token: Token, subject: str, name: str) -> Reference:
+        if name == SILENT:
+            return Reference(subject, name, SECOND, token.column)
+        measure = self._names.metrics.get(token.text)
+        if measure is not None:
+            return Reference(subject, name, measure.unit, token.column)
+        if name in MEASURES:
+            message = f"nobody said what good data of {subject} is"
+            hint = f"add `quality: {{required: [FIELD]}}` to source {subject}"
+            raise self._error(token, "P202", message, hint)
+        hint = f"{subject}.{SILENT} is how long {subject} has been silent; metrics are "
+        known = did_you_mean(name, [*MEASURES, SILENT], f"{hint}candidate.METRIC")
+        raise self._error(token, "P202", f"a source has no {name!r}", known)
 
     def _bare(self, token: Token) -> ConditionError:
         if token.text in self._names.metrics:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from math import inf
 from typing import Literal
 
+from controller.policy.aggregation import counts_bars
 from controller.policy.checks.context import deadline, weights
 from controller.policy.evidence import Evidence
 from controller.policy.expression import Condition, references
@@ -22,8 +23,8 @@ from controller.policy.precision import (
     NEWEST_RANKED,
     least_assigned,
 )
-from controller.policy.sampling import counted, needed_samples
-from controller.policy.values import Newest, window_length
+from controller.policy.sampling import counted, judged_time, needed_samples
+from controller.policy.values import BarCount, Newest
 
 SESSION = timedelta(days=1)
 """A session is no longer than this."""
@@ -120,7 +121,7 @@ def samples_of(
             continue
         source = step.policy.sources.get(metric.source)
         rate = step.evidence.rate("metric", name)
-        if rate is None or counted(metric, source) != "observations":
+        if rate is None or counted(metric, source) != "observations" or counts_bars(metric):
             continue
         needed = needed_by(step.policy, metric, subject, min_samples)
         found = _side_samples(step, key, metric, rate, needed)
@@ -196,10 +197,10 @@ def within_of(step: Step, metric: Metric, subject: str) -> timedelta | None:
     longest = deadline(step.stage)
     if subject in ("difference", "estimate") or metric.window in ("stage", "rollout"):
         return longest or None
-    length = window_length(metric.window)
+    length = judged_time(step.policy, metric)
     if length is not None:
         return min(length, longest) if longest else length
-    if isinstance(metric.window, Newest):
+    if isinstance(metric.window, Newest | BarCount):
         return longest or None
     return min(longest, SESSION) if longest else None
 

@@ -49,6 +49,8 @@ CODES: Mapping[str, str] = {
     "P322": "an aggregation that cannot be read",
     "P323": "a unit or capital that does not fit its metric",
     "P326": "more samples than the window looks at",
+    "P324": "a bar that does not fit its metric",
+    "P325": "a range that holds no value",
     # Rules that say nothing
     "P331": "a rule that can never fail",
     "P332": "a rule that can never pass",

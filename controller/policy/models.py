@@ -16,6 +16,7 @@ from controller.policy.transition import Transition
 from controller.policy.values import (
     AggregationText,
     AttributeName,
+    Bounds,
     Capital,
     Column,
     ConditionText,
@@ -23,6 +24,7 @@ from controller.policy.values import (
     Dependence,
     Deviation,
     Duration,
+    FieldName,
     Header,
     Label,
     Model,
@@ -42,6 +44,7 @@ from controller.policy.values import (
     Text,
     UnitText,
     Url,
+    Weight,
     Window,
 )
 
@@ -95,6 +98,56 @@ SERVERS = ("postgresql://", "postgres://")
 """How the URL of a database server begins."""
 
 
+class Weights(Model, frozen=True, kw_only=True):
+    """What breaking each rule takes from the score of an observation, which begins at 1 and does
+    not fall below 0."""
+
+    empty: Annotated[Weight, Meta(description="No field has a value")] = 0.5
+    nulls: Annotated[
+        Weight, Meta(description="More fields than `nulls` are null or out of their range")
+    ] = 0.3
+    types: Annotated[Weight, Meta(description="A value is of another type than its field's")] = 0.2
+    stale: Annotated[Weight, Meta(description="It came in late")] = 0.2
+    time: Annotated[Weight, Meta(description="Its time is before one that came in earlier")] = 0.1
+    missing: Annotated[
+        Weight, Meta(description="Required fields are missing: this, if all of them are")
+    ] = 0.2
+
+
+class Quality(Model, frozen=True, kw_only=True):
+    """What good data of a source is. With it, conditions know SOURCE.quality and its parts, of
+    both versions together, by time of arrival. An observation that is refused has the score 0."""
+
+    required: Annotated[
+        tuple[FieldName, ...],
+        Meta(max_length=50, description="Fields that each observation must have"),
+    ] = ()
+    types: Annotated[
+        dict[FieldName, Literal["number", "text", "boolean"]],
+        Meta(description="Of which type the values of a field are: {symbol: text, strike: number}"),
+    ] = {}
+    nulls: Annotated[
+        Percent, Meta(description="Share of its fields that may be null, NaN or infinite")
+    ] = 5.0
+    stale: Annotated[
+        Duration, Meta(description="How long after its event an observation may come in")
+    ] = timedelta(seconds=1)
+    range: Annotated[
+        dict[FieldName, Bounds],
+        Meta(
+            description="Smallest and largest value of a field: {price: [0, 100_000]}; a text is "
+            "outside of it"
+        ),
+    ] = {}
+    window: Annotated[Duration, Meta(description="What came in within this long counts")] = (
+        timedelta(minutes=5)
+    )
+    min_samples: Annotated[
+        Samples, Meta(description="With fewer observations the numbers say nothing")
+    ] = 30
+    weights: Annotated[Weights, Meta(description="What each rule is worth")] = Weights()
+
+
 class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push"):
     """Observations come in over HTTP, by call, or as JSON Lines files dropped into `directory`."""
 
@@ -104,6 +157,7 @@ class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push")
         Path | None,
         Meta(description="Directory that is watched for files of JSON Lines, beside the policy"),
     ] = None
+    quality: Annotated[Quality | None, Meta(description="What good data of it is")] = None
 
 
 class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
@@ -291,14 +345,24 @@ class Metric(Model, frozen=True, kw_only=True):
         Window,
         Meta(
             description="Which observations count: of this long, of this much open time, the "
-            "newest so many, or since the session, stage or rollout began",
+            "newest so many, of so many bars that are over and what has come since, or since the "
+            "session, stage or rollout began",
         ),
     ] = timedelta(minutes=30)
+    bar: Annotated[
+        Duration | None,
+        Meta(
+            description="Length of the bars that returns are made of, at most 1d: observations are "
+            "summed, or the last one taken, by bar. On an exchange's calendar bars begin at each "
+            "opening, and 1d is the whole session"
+        ),
+    ] = None
     max_age: Annotated[
         Duration | None,
         Meta(
             description="With nothing newer than this the metric says nothing. By default the "
-            "length of its window, and 1h where that has none",
+            "length of its window, at least 4 bars where there are bars, and 1h where the window "
+            "has no length",
         ),
     ] = None
     min_samples: Annotated[
@@ -328,7 +392,10 @@ class Metric(Model, frozen=True, kw_only=True):
     ] = None
     capital: Annotated[
         Capital | None,
-        Meta(description="Makes a drawdown a fraction of this much capital"),
+        Meta(
+            description="Makes a drawdown or turnover a fraction of this much capital, and profit "
+            "and loss a return"
+        ),
     ] = None
     sd: Annotated[
         Deviation | None,

@@ -200,10 +200,10 @@ def _beyond(operator: Operator, limit: float) -> Interval:
 
 def _domain(key: str, names: Names) -> Interval:
     """What a measurement can be before any condition."""
-    subject, _, name = key.partition(".")
-    if subject in names.sources:
+    subject = key.partition(".")[0]
+    metric = names.measured(key)
+    if metric is None:
         return Interval(low=0.0)
-    metric = names.metrics[name]
     if subject == "difference":
         width = metric.high - metric.low
         return Interval(-width, width)

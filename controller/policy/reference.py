@@ -13,9 +13,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 from msgspec import UNSET, Struct
 from msgspec.structs import FieldInfo, fields
 
-from controller.policy.aggregation import AGGREGATIONS, DEFAULT_SAMPLES
+from controller.policy.aggregation import DEFAULT_SAMPLES
 from controller.policy.findings import CODES
+from controller.policy.formulas import AGGREGATIONS, Formula, Gives, signature
 from controller.policy.models import Policy
+from controller.policy.quality import MEASURES
 from controller.policy.schema import default_of, described
 from controller.policy.shape import unwrap
 from controller.policy.units import COUNT, RATIO, UNITS
@@ -49,7 +51,18 @@ schedule:
     - {name: fomc, from: 2026-03-18T17:30Z, to: 2026-03-18T20:00Z}
 
 sources:
-  orders: {type: push, directory: inbox}
+  orders:
+    type: push
+    directory: inbox
+    quality:
+      required: [latency, pnl]
+      types: {symbol: text, latency: number}
+      nulls: 5%
+      stale: 2m
+      range: {latency: [0, 60_000]}
+      window: 5m
+      min_samples: 30
+      weights: {empty: 0.5, nulls: 0.3, types: 0.2, stale: 0.2, time: 0.1, missing: 0.2}
   books: {type: sql, database: data/books.duckdb, tables: {fills: fills.parquet}, timeout: 5s}
   ops:
     type: prometheus
@@ -71,6 +84,7 @@ sources:
 
 metrics:
   filled: {source: orders, value: ratio(filled), window: 30m, min_samples: 100, better: higher}
+  sharpe: {source: orders, value: sharpe(pnl), bar: 1d, window: 60 bars, capital: 1_000_000}
   slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m, sd: 4}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
@@ -156,6 +170,7 @@ triggers:
     escalate_after: 1h
     unknown: {no_data: {meanwhile: hold, fail_after: 10m}, error: ignore, inconclusive: reset}
   - {name: harm, when: 'worse(filled, by: 5%)', severity: high, stages: [ramp]}
+  - {name: quality, when: orders.quality < 95%, severity: medium, then: alert, confirm: 3 in a row}
   - {name: split, when: not split_as_asked(orders), severity: medium, escalate_after: 10m}
   - {name: silent, when: orders.silent > 2m, severity: medium, then: hold, escalate_after: 10m}
 
@@ -214,7 +229,9 @@ _VALUES = f"""## Values
 | a duration | `250ms`, `15s`, `1h30m`, `5d`: in ms, s, m, h, d, w; at most ten years |
 | a window | `30m`: the last 30 minutes; `30m open`: the last 30 minutes of the calendar's open \
 time, so that at 09:40 it reaches back into the session before; `last 100`: the newest 100 \
-observations of a push source that carry the field; `session`, `stage`, `rollout`: since it began |
+observations of a push source that carry the field, or the first of its fields; `60 bars`: the \
+newest 60 of the metric's bars that are over, and what has come since; `session`, `stage`, \
+`rollout`: since it began |
 | a share | `5%`, `0.5%`: 0% to 100%, to a thousandth of a per cent |
 | a rate | `2000/h`, `5 per s`: for each s, m, h or d of open time |
 | a time | `2026-03-18T17:30Z`: date, time and zone |
@@ -231,7 +248,9 @@ What other readers of YAML take for something else is an error: a bare `no`, `12
 bare number where text is wanted (`version: "1.10"`). An alias (`*gate`) repeats a whole value.
 """
 
-_CONDITIONS = """## Conditions
+_MEASURES = "\n".join(f"- `SOURCE.{name}`: {words}" for name, words in MEASURES.items())
+
+_CONDITIONS = f"""## Conditions
 
 Lines of `advance` must all pass to go on; a trigger's `when` must not come true.
 
@@ -239,6 +258,7 @@ Lines of `advance` must all pass to go on; a trigger's `when` must not come true
 |---|---|
 | `candidate.METRIC`, `baseline.METRIC` | the metric, measured for that version |
 | `SOURCE.silent` | open time since the source last said anything |
+| `SOURCE.quality` and its parts | how good its data is, of a source with a [quality](#quality) |
 | `85%`, `0.85`, `15bps`, `2000ms`, `2m`, `100 USD`, `1_000` | a number with its unit |
 | `<` `<=` `>` `>=` `==` `!=` | one comparison; `a < b < c` is an error |
 | `+` `-` `*` `/` and parentheses | reckoning with measurements and numbers |
@@ -259,6 +279,14 @@ look, in pairs where observations of both versions share a key. They pass when t
 on the good side of the margin and fail when it is on the bad side. What each judge promises, and
 how `false_alarm` is shared, is in [statistics](statistics.md). In a list in brackets, write them as
 they are or in quotes: editors that know only YAML want the quotes.
+
+A source that declares its `quality` says of its own data, as shares of what came in within the
+quality's window (to a sixtieth of it):
+
+{_MEASURES}
+
+Usual limits are 95% for a warning and 70% for data that cannot be used. An observation that is
+refused has the score 0.
 
 What is not measured is never a pass: no data, an error, fewer than `min_samples` observations and
 bounds that are still too wide leave a gate shut, and neither confirm nor clear a trigger. A rule
@@ -401,19 +429,40 @@ def _default(field: FieldInfo) -> str:
 
 
 def _tables() -> Iterator[str]:
-    rows = "\n".join(f"| `{name}` | {words} |" for name, words in AGGREGATIONS.items())
+    rows = "\n".join(_aggregation(name, known) for name, known in AGGREGATIONS.items())
+    folding = ", ".join(f"`{name}`" for name, known in AGGREGATIONS.items() if known.folds)
     yield f"""## Aggregations
 
-The `value` of a metric of a push source: `NAME(FIELD)`. Of a prometheus or openmetrics source,
-beside `query`: the field is `value`, that of each point.
+The `value` of a metric of a push source. Of a prometheus or openmetrics source it stands beside
+`query`, takes one field, `value`, that of each point, and is not of both versions.
 
-| name | gives |
-|---|---|
+A parameter with a name may be left out, or be given by its place alone. `n` is the number of
+values in the window, `x` one of them, `E` their running sum (from the capital, if there is one);
+`r` is the return of a bar and `P` the number of bars in a year, as the calendar of the schedule has
+them (around the clock: 365 days). What is not in the unit of its field has the unit shown. An
+aggregation of several fields is of the observations that have all of them. Those with an asterisk
+want {DEFAULT_SAMPLES} observations (of returns: bars, of both versions: pairs) unless `min_samples`
+says else, and so does a query that tells its samples; the others are judged at the first, as a hard
+limit must be.
+
+| write | gives | formula | unit | no data |
+|---|---|---|---|---|
 {rows}
 
-`mean`, `ratio` and `quantile` want {DEFAULT_SAMPLES} observations unless `min_samples` says else; \
-so does a
-query that tells its samples. What a source's answers mean is in [sources.md](sources.md).
+A return of profit and loss is what a bar brought for the equity before it, which begins at
+`capital`; with `take: last` the field is a level (equity, a price), and a return is how its last
+value of each bar changed. Bars that are not over, or that the window cuts, are left out; a bar
+without an observation, between two that have one, brings nothing.
+
+Of both versions, `last 20` are the newest twenty keys that both have. Of a version 100,000
+observations are held one by one. Past them {folding} go on, \
+[approximately](decisions/windows.md); the others need each observation of their window, and are an
+error where some are no longer held.
+
+A cost that both versions share has no version of its own: report each version's part of it, or
+leave it to a budget. A ratio of two metrics is reckoned in the condition:
+`candidate.cost / candidate.signals <= 5 USD`. What a source's answers mean is in
+[sources.md](sources.md).
 """
     codes = "\n".join(f"| {code} | {words} |" for code, words in CODES.items())
     yield f"""## Findings
@@ -424,6 +473,15 @@ Each is told as `file:line:column: CODE message`, with a hint. A code keeps its 
 |---|---|
 {codes}
 """
+
+
+def _aggregation(name: str, known: Formula) -> str:
+    star = "*" if known.statistical else ""
+    unit = "" if known.gives is Gives.FIELD else known.gives.value
+    source = f" ({known.source})" if known.source else ""
+    cells = [f"`{signature(name)}`{star}", known.says, known.formula + source, unit]
+    escaped = [cell.replace("|", "\\|") for cell in (*cells, known.undefined)]
+    return f"| {' | '.join(escaped)} |"
 
 
 if __name__ == "__main__":

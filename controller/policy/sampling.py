@@ -14,12 +14,17 @@ from controller.policy.models import (
     Metric,
     OpenMetricsSource,
     PluginSource,
+    Policy,
     PrometheusSource,
     PushSource,
     Source,
     SqlSource,
 )
+from controller.policy.values import BarCount, window_length
 
+ALWAYS = "24/7"
+"""The calendar in which a day has 24 hours."""
+DAY = timedelta(days=1)
 MOST_POINTS = 11_000
 """Points of one series that Prometheus gives at a time."""
 STEP = timedelta(seconds=15)
@@ -64,6 +69,15 @@ def step_of(step: timedelta | None, window: timedelta) -> timedelta:
     if step is not None:
         return step
     return max(STEP, timedelta(seconds=-(-window // timedelta(seconds=_POINTS))))
+
+
+def judged_time(policy: Policy, metric: Metric) -> timedelta | None:
+    """How much time a metric judges; None where only the calendar or the rollout can say."""
+    window = metric.window
+    if not isinstance(window, BarCount):
+        return window_length(window)
+    whole = metric.bar == DAY and policy.schedule.calendar != ALWAYS
+    return None if whole or metric.bar is None else window.count * metric.bar
 
 
 def needed_samples(metric: Metric, source: Source | None) -> int:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
+from controller.policy.aggregation import formula_of
 from controller.policy.expression import Dimension, Unit
 from controller.policy.findings import did_you_mean
+from controller.policy.formulas import Gives
 from controller.policy.models import Metric
 
 PLAIN = Unit("", Dimension.NUMBER)
@@ -20,6 +22,8 @@ UNITS: Mapping[str, Unit] = {
     "bps": Unit("bps", Dimension.NUMBER, 0.0001),
 }
 """By name; beside them there are the currencies: three capitals (ISO 4217)."""
+_NATURAL = {Gives.TIME: SECOND, Gives.BPS: UNITS["bps"]}
+"""Units of what is not measured in the unit of a field."""
 RATIO = "ratio"
 """As a metric's unit: a number from 0 to 1."""
 COUNT = "count"
@@ -71,8 +75,9 @@ def parse_unit(text: str) -> Unit:
 def metric_unit(metric: Metric) -> Unit:
     """What the metric's values compare with. A drawdown of a capital is a fraction. `factor`
     takes a value as observed to the base unit. Raises UnitError."""
+    formula = formula_of(metric)
     if metric.capital is not None or metric.unit is None:
-        return PLAIN
+        return _NATURAL.get(formula.gives, PLAIN) if formula is not None else PLAIN
     return parse_unit(metric.unit)
 
 

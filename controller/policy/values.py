@@ -16,6 +16,7 @@ PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
 SHARE_PATTERN = r"^0*(100(\.0+)?|\d{1,2}(\.\d+)?)%$"
 """`PERCENT_PATTERN` up to the whole, for editors; a reader says which of both is wrong."""
 RATE_PATTERN = r"^(?=[0.]*[1-9])\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
+BARS_PATTERN = r"^[1-9]\d{0,4} bars?$"
 TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
 WINDOWS = ("session", "stage", "rollout")
@@ -41,6 +42,13 @@ class OpenTime:
 @dataclass(frozen=True, slots=True)
 class Newest:
     """A window of the newest so many observations that carry the field."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarCount:
+    """So many of a metric's bars, the newest that are over, and what has come since."""
 
     count: int
 
@@ -78,8 +86,8 @@ def parse_rate(value: object) -> float:
 
 
 def parse_window(value: object) -> Any:
-    """`30m`, `30m open`, `last 100`, or `session`, `stage`, `rollout`. Raises ValueError with the
-    remedy."""
+    """`30m`, `30m open`, `last 100`, `60 bars`, or `session`, `stage`, `rollout`. Raises
+    ValueError with the remedy."""
     if value in WINDOWS:
         return value
     text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
@@ -88,6 +96,8 @@ def parse_window(value: object) -> Any:
         if count <= MOST_NEWEST:
             return Newest(count)
         raise ValueError(f"{value!r} is too many; write last {MOST_NEWEST} or fewer, or a duration")
+    if re.match(BARS_PATTERN, text):
+        return BarCount(int(text.split()[0]))
     try:
         if text.endswith(" open"):
             return OpenTime(parse_duration(text.removesuffix(" open")))
@@ -95,7 +105,7 @@ def parse_window(value: object) -> Any:
     except ValueError:
         raise ValueError(
             f"{value!r} is not a window; write a duration (30m, or 30m open for open time), "
-            "last 100, or session, stage, rollout"
+            "last 100, 60 bars, or session, stage, rollout"
         ) from None
 
 
@@ -112,7 +122,8 @@ def parse_dependence(value: object) -> Any:
 
 
 def window_length(window: "Window") -> timedelta | None:
-    """How long a window is, in time of the clock or in open time; None if it has no length."""
+    """How long a window is, in time of the clock or in open time; None if it has no length, or
+    one of bars."""
     if isinstance(window, OpenTime):
         return window.length
     return window if isinstance(window, timedelta) else None
@@ -169,7 +180,7 @@ Moment = Annotated[
     ),
 ]
 Window = Annotated[
-    timedelta | OpenTime | Newest | Literal["session", "stage", "rollout"],
+    timedelta | OpenTime | Newest | BarCount | Literal["session", "stage", "rollout"],
     Meta(
         extra={"read": parse_window, "kind": "[a window](#values)"},
         extra_json_schema={
@@ -177,6 +188,7 @@ Window = Annotated[
                 _text(DURATION_PATTERN, "30m"),
                 _text(OPEN_PATTERN, "30m open"),
                 _text(NEWEST_PATTERN, "last 100"),
+                _text(BARS_PATTERN, "60 bars"),
                 {"enum": list(WINDOWS)},
             ]
         },
@@ -228,6 +240,19 @@ AttributeName = Annotated[
 ]
 PinnedTexts = Annotated[
     tuple[Text, ...], Meta(min_length=1, max_length=5000, extra={"kind": "a list of texts"})
+]
+Weight = Annotated[float, Meta(ge=0, le=1)]
+FieldName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=200,
+        extra={"kind": "the name of a field: a letter, then letters, digits and _"},
+    ),
+]
+Bounds = Annotated[
+    tuple[float, ...],
+    Meta(min_length=2, max_length=2, extra={"kind": "two numbers, [low, high]"}),
 ]
 ProxyName = Annotated[
     str,

@@ -16,7 +16,7 @@ from controller.judge.growing import GrowingSet
 from controller.judge.window import Observation
 from controller.policy.aggregation import (
     COMPARABLE,
-    STATISTICAL,
+    RANKED,
     AggregationError,
     parse_aggregation,
 )
@@ -300,7 +300,7 @@ def _spreading(metric: Metric) -> str | None:
         return None
     if found.name in COMPARABLE:
         return metric.value
-    return f"mean({found.field})" if found.name in STATISTICAL else None
+    return f"mean({found.field})" if found.name in RANKED else None
 
 
 def _part_with_field(source: _Source, metric: Metric) -> float:

@@ -92,6 +92,7 @@ class Feed:
                 f"{self.plan.rollout}/{name}",
                 versions=versions,
                 reach=longest_window(self.plan, name),
+                quality=self.plan.quality.get(name),
             )
             for name in sorted(flowing)
         }
@@ -113,12 +114,15 @@ class Feed:
         late = not flow.version
         if not late:
             base["ts"] = self.clock.now.isoformat()
+        if flow.key:
+            base["key"] = f"{flow.key}-{self.clock.elapsed}" if flow.every is not None else flow.key
         source, now = self.push[flow.source], self.clock.now
 
         def write(number: int) -> None:
             identity = flow.identity
             if flow.every is not None and flow.version:
-                identity = f"{flow.version}-{self.clock.elapsed}-{number}-{identity}"
+                told = identity or flow.key
+                identity = f"{flow.version}-{self.clock.elapsed}-{number}-{told}"
             found = source.push([base | ({"id": identity} if identity else {})], now)
             if found.refused:
                 raise SourceError(f"{self.scenario.name}: {source.last_error}")
@@ -138,12 +142,14 @@ class Feed:
         if reference not in self.scenario.series:
             return False
         side, _, metric = reference.partition(".")
+        if side in self.plan.sources:
+            return not any(flow.source == side for flow in self.scenario.flows)
         source = self.plan.metrics[metric].source
         flows = [f for f in self.scenario.flows if f.source == source and f.version == side]
         if not flows:
             return True
-        name = parse_aggregation(expression).field
-        return not any(name in flow.fields for flow in flows)
+        fields = parse_aggregation(expression).fields
+        return not any(name in flow.fields for flow in flows for name in fields)
 
     def baseline_before(self) -> dict[str, Measurement]:
         """What the baseline's series say at the beginning, for a scenario that begins in a step

@@ -17,6 +17,7 @@ from controller.core.plan import Plan
 from controller.core.state import APPROVAL
 from controller.policy.load import LoadedPolicy
 from controller.policy.models import PushSource as PushModel
+from controller.policy.quality import judged_sources
 from controller.replay.feed import Clock, Feed
 from controller.replay.runner import Run, plan_of, take, tick_until
 from controller.replay.scenario import Happening, Scenario
@@ -129,7 +130,10 @@ def _measured(
 ) -> tuple[Plan, datetime, Timeline]:
     from controller.replay.measured import MissingColumn, replay_measured, require
 
-    numbers = [name for name in names if name.startswith((f"{CANDIDATE}.", f"{BASELINE}."))]
+    policy = loaded.policy
+    judged = [source for source, _ in judged_sources(policy)] if policy is not None else []
+    subjects = tuple(f"{subject}." for subject in (CANDIDATE, BASELINE, *judged))
+    numbers = [name for name in names if name.startswith(subjects)]
     columns = ", ".join(f'"{name}"::double as "{name}"' for name in numbers)
     found = connection.execute(
         f"select epoch_us(ts::timestamptz) as ts, {columns} {table} order by 1"
@@ -138,7 +142,7 @@ def _measured(
     if not len(times):
         raise HistoryError(f"{path} has no rows")
     start = EPOCH + int(times[0]) * timedelta(microseconds=1)
-    tick = loaded.policy.schedule.tick if loaded.policy is not None else timedelta(0)
+    tick = policy.schedule.tick if policy is not None else timedelta(0)
     run = _begin(loaded, path, start - tick, [])
     try:
         require(run.plan, names)

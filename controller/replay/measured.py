@@ -23,7 +23,7 @@ from controller.core.measurement import (
     Measurement,
     reference,
 )
-from controller.core.plan import Plan
+from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
 from controller.judge.compare import compared, side_of
 from controller.replay.columns import Column, Floats, Integers, replay_columns
@@ -45,6 +45,12 @@ def wanted(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(key for key in read if key.partition(".")[0] not in COMPARISONS))
 
 
+def _metric(plan: Plan, key: str) -> MetricPlan:
+    found = plan.metric(key)
+    assert found is not None, "silence is not measured in a history"
+    return found
+
+
 def require(plan: Plan, names: Sequence[str]) -> None:
     """Raises MissingColumn for what would be missing at every tick."""
     for key in plan.references:
@@ -52,7 +58,7 @@ def require(plan: Plan, names: Sequence[str]) -> None:
         if subject in COMPARISONS and subject not in (DIFFERENCE, ESTIMATE):
             raise MissingColumn(f"{subject} of {name} needs observations, not measurements")
     for key in wanted(plan):
-        metric = plan.metrics[key.partition(".")[2]]
+        metric = _metric(plan, key)
         if key not in names:
             raise MissingColumn(f"no column {key}")
         if metric.min_samples and f"{key}.{SAMPLES}" not in names:
@@ -105,7 +111,7 @@ def _columns(
 
     columns = {}
     for key in wanted(plan):
-        factor = plan.metrics[key.partition(".")[2]].unit.factor
+        factor = _metric(plan, key).unit.factor
         values = seen(key, np.nan) * factor
         values[~np.isfinite(values)] = np.nan
         samples = np.nan_to_num(seen(f"{key}.{SAMPLES}", 0.0)).astype(np.int64)

@@ -59,7 +59,7 @@ class _Recorder:
         self.pieces.setdefault(reference, []).append(f"{{at: {_text(at)}, {shape}}}")
 
     def _is_ratio(self, reference: str) -> bool:
-        metric = self.plan.metrics.get(reference.partition(".")[2])
+        metric = self.plan.metric(reference)
         return metric is not None and metric.expression.startswith("ratio(")
 
     def lines(self, name: str, policy: str) -> Iterator[str]:

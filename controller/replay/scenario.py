@@ -19,6 +19,7 @@ from controller.policy.checks.references import RESERVED
 from controller.policy.document import DocumentError, Node, Scalar, read_document
 from controller.policy.findings import Finding, did_you_mean
 from controller.policy.load import LoadedPolicy, load_text
+from controller.policy.quality import MEASURES, judged_sources
 from controller.policy.units import parse_quantity
 from controller.policy.values import parse_duration, parse_percent, parse_time
 from controller.replay.series import SAMPLES, Constant, Gap, Noise, Piece, Ramp, Recorded, Series
@@ -49,7 +50,8 @@ CODES = {
 @dataclass(frozen=True, slots=True)
 class Flow:
     """Observations that come in: one at `first`, or one `every` so often until `last`.
-    `fields` are the JSON fields; `version` is candidate, baseline or empty (a late outcome)."""
+    `fields` are the JSON fields; `version` is candidate, baseline or empty (a late outcome). With
+    `every`, each moment has a `key` of its own, which both versions share."""
 
     source: str
     first: timedelta
@@ -59,6 +61,7 @@ class Flow:
     identity: str
     fields: Mapping[str, Any]
     writers: int = 1
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,7 @@ class _FileReader:
                          did_you_mean(scenario.begin, steps))  # fmt: skip
         known = [f"{s}.{m}" for m in loaded.policy.metrics for s in ("candidate", "baseline")]
         known += [f"{source}.silent" for source in loaded.policy.sources]
+        known += [f"{s}.{name}" for s, _ in judged_sources(loaded.policy) for name in MEASURES]
         for name, value in _items_of(entries.get("series")).items():
             if name not in known:
                 hint = did_you_mean(name, known)
@@ -398,7 +402,7 @@ def _happening(node: Node) -> Happening:
 
 
 def _flow(node: Node) -> Flow:
-    keys = ("source", "at", "every", "from", "to", "version", "id", "fields", "writers")
+    keys = ("source", "at", "every", "from", "to", "version", "id", "fields", "writers", "key")
     entries = _mapping(node, keys, "the observations")
     every = _span(entries["every"]) if "every" in entries else None
     first = _span(entries.get("at") or _needed(entries, "from", node))
@@ -415,6 +419,7 @@ def _flow(node: Node) -> Flow:
         identity=_text(entries["id"]) if "id" in entries else "",
         fields={k: _plain(v) for k, v in _items_of(_needed(entries, "fields", node)).items()},
         writers=int(_quantity(entries["writers"])) if "writers" in entries else 1,
+        key=_text(entries["key"]) if "key" in entries else "",
     )
 
 
@@ -647,6 +652,8 @@ def _plain(node: Node) -> Any:
         return text
     if text in ("true", "false"):
         return text == "true"
+    if text == "null":
+        return None
     try:
         return int(text)
     except ValueError:

@@ -7,21 +7,26 @@ from math import isfinite
 from msgspec.structs import replace
 
 from controller.core.calendar import EPOCH, milliseconds
-from controller.core.measurement import Measurement
+from controller.core.measurement import BASELINE, CANDIDATE, Measurement
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
-from controller.policy.values import Newest, OpenTime
+from controller.judge.bars import bars_of, start_of_last
+from controller.policy.values import BarCount, Newest, OpenTime
 from controller.sources.base import Request, Source
 
 
 def request(
-    metric: MetricPlan, subject: str, version: str, since: datetime, now: datetime
+    plan: Plan, metric: MetricPlan, subject: str, since: datetime, now: datetime
 ) -> Request:
-    """One measurement wanted."""
+    """One measurement wanted, of a version or of what a source says of its own data."""
+    versions = {CANDIDATE: plan.candidate.name, BASELINE: plan.baseline.name}
+    version = versions.pop(subject, "")
+    other = next(iter(versions.values())) if version else None
     return Request(
         subject, metric.name, version, metric.expression, since, now, metric.capital,
         metric.unit.factor, metric.column, metric.beside, metric.max_age,
         metric.window.count if isinstance(metric.window, Newest) else None,
+        other, metric.bar, plan.calendar,
     )  # fmt: skip
 
 
@@ -35,6 +40,9 @@ def window_start(plan: Plan, state: State, metric: MetricPlan, now: datetime) ->
         return plan.calendar.before_open_ms(now, milliseconds(window.length))
     if isinstance(window, Newest):
         return EPOCH
+    if isinstance(window, BarCount):
+        assert metric.bar is not None, "checked: a window of bars has a bar"
+        return start_of_last(bars_of(plan.calendar, metric.bar), window.count, now)
     if window == "session":
         return plan.calendar.session_start(now)
     if window == "stage":

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from controller.core.measurement import BASELINE, CANDIDATE, Measurement
+from controller.core.measurement import BASELINE, CANDIDATE, COMPARISONS, Measurement
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
 from controller.run.asking import answer, request, source_error, window_start
@@ -38,7 +38,6 @@ class _Ask:
     key: str
     subject: str
     metric: MetricPlan
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +111,15 @@ def _only(plan: Plan, layout: _Layout, among: Container[str]) -> _Layout:
 
 def _layout(plan: Plan) -> _Layout:
     """In the order of the references, which are sorted: the same plan asks in the same order."""
-    versions = {CANDIDATE: plan.candidate.name, BASELINE: plan.baseline.name}
     asks, silent = [], []
     for key in plan.references:
         subject, _, name = key.partition(".")
-        if subject in versions:
-            asks.append(_Ask(key, subject, plan.metrics[name], versions[subject]))
+        if subject in (CANDIDATE, BASELINE):
+            asks.append(_Ask(key, subject, plan.metrics[name]))
         elif name == SILENT:
             silent.append((key, subject))
+        elif subject not in COMPARISONS:
+            asks.append(_Ask(key, subject, plan.metrics[key]))
     return _Layout(
         asks=_by_source(asks),
         live=_by_source([ask for ask in asks if ask.subject != BASELINE]),
@@ -146,13 +146,7 @@ def _ask(
     keys = [ask.key for ask in asks]
     try:
         requests = [
-            request(
-                ask.metric,
-                ask.subject,
-                ask.version,
-                window_start(plan, state, ask.metric, now),
-                now,
-            )
+            request(plan, ask.metric, ask.subject, window_start(plan, state, ask.metric, now), now)
             for ask in asks
         ]
         found = sources[name].measure(requests)

@@ -141,5 +141,4 @@ class Moment:
         return window_start(self.plan, self.state, metric, self.now)
 
     def _request(self, metric: MetricPlan, subject: str, since: datetime) -> Request:
-        version = self.plan.candidate if subject == CANDIDATE else self.plan.baseline
-        return request(metric, subject, version.name, since, self.now)
+        return request(self.plan, metric, subject, since, self.now)

@@ -450,12 +450,17 @@ class Controller:
 
 def hard_limits(plan: Plan, step: Step, source: str) -> list[TriggerPlan]:
     """Those guarding `step` that something new from `source` can break."""
-    fed = {metric.name for metric in plan.metrics.values() if metric.source == source}
     return [
         trigger
         for trigger in plan.guarding[step.name]
-        if trigger.hard and any(key.partition(".")[2] in fed for key in trigger.references)
+        if trigger.hard and source in _asked_by(plan, trigger)
     ]
+
+
+def _asked_by(plan: Plan, trigger: TriggerPlan) -> set[str]:
+    """The sources of what a trigger reads, but for silence, which nothing new can break."""
+    read = [plan.metric(key) for key in trigger.references]
+    return {metric.source for metric in read if metric is not None}
 
 
 def at_hand(
@@ -463,8 +468,7 @@ def at_hand(
 ) -> frozenset[str]:
     """Sources to ask between ticks: those that say at once, and those that the limits read. No
     hard limit waits for another's network."""
-    read = {key.partition(".") for trigger in needed for key in trigger.references}
-    names = {plan.metrics[name].source for _, _, name in read if name in plan.metrics}
+    names = {name for trigger in needed for name in _asked_by(plan, trigger)}
     names.update(name for name, source in sources.items() if isinstance(source, PushSource))
     return frozenset(names)
 

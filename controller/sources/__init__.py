@@ -19,6 +19,9 @@ from controller.policy.models import SqlSource as SqlModel
 from controller.sources.base import Source
 from controller.store.base import Store
 
+UNDER_WAY = timedelta(minutes=1)
+"""What comes in while a look is under way does not push out what it looks at."""
+
 
 def open_source(
     name: str,
@@ -39,11 +42,15 @@ def open_source(
     if model.directory is None:
         from controller.sources.push import PushSource
 
-        return PushSource(name, store, stored, versions=versions, reach=reach)
+        return PushSource(
+            name, store, stored, versions=versions, reach=reach, quality=model.quality
+        )
     from controller.sources.directory import DirectorySource
 
     directory = base_dir / model.directory
-    return DirectorySource(name, store, directory, stored, versions=versions, reach=reach)
+    return DirectorySource(
+        name, store, directory, stored, versions=versions, reach=reach, quality=model.quality
+    )
 
 
 def open_asked(
@@ -85,15 +92,16 @@ def stored_name(rollout: str, source: str) -> str:
 def longest_window(plan: Plan, source: str) -> timedelta | None:
     """How far back by the clock a plan looks at what a source holds one by one; None where that
     cannot be told. What is compared since a stage began is begun anew after a restart, of what is
-    held then."""
+    held then; outliers are judged by what was before the window."""
     if reference(SPLIT, source) in plan.references:
         return None
     longest = timedelta(0)
-    for metric in plan.metrics.values():
-        if metric.source != source:
+    for key, metric in plan.metrics.items():
+        if metric.source != source or key != metric.name:
             continue
-        grows = {reference(DIFFERENCE, metric.name), reference(ESTIMATE, metric.name)}
-        if not isinstance(metric.window, timedelta) or grows & set(plan.references):
+        grows = {reference(DIFFERENCE, key), reference(ESTIMATE, key)} & set(plan.references)
+        outliers = metric.expression.lstrip().startswith("outliers")
+        if not isinstance(metric.window, timedelta) or grows or outliers:
             return None
         longest = max(longest, metric.window)
-    return longest
+    return longest + UNDER_WAY

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
+from controller.core.calendar import ALWAYS, Calendar
 from controller.core.measurement import Contrast, Measurement
 from controller.core.plan import NOTHING_BESIDE, Beside
 from controller.judge.growing import Dependence
@@ -12,7 +13,8 @@ from controller.judge.growing import Dependence
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One measurement wanted. `subject` is `candidate`, `baseline` or, for `silent`, the source.
+    """One measurement wanted. `subject` is `candidate`, `baseline` or, for what a source says of
+    its own data, the source; then `expression` is one of `policy.quality`.
 
     `since` and `now` bound the window [since, now] (UTC). `version` is the version's own name.
     `expression` is what the metric declares: an aggregation of a push source or a query."""
@@ -34,6 +36,11 @@ class Request:
     """Older than this is late."""
     newest: int | None = None
     """Of what is in the window, only the newest so many that carry the field."""
+    other: str | None = None
+    """Name of the other version, for metrics that are about both."""
+    bar: timedelta | None = None
+    calendar: Calendar = ALWAYS
+    """For what is made of bars, and for ages in open time."""
 
 
 class Source(Protocol):

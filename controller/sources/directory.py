@@ -15,6 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from controller.judge.window import LIMIT
+from controller.policy.models import Quality
 from controller.sources.base import SourceError
 from controller.sources.push import PushSource, found_in
 from controller.store.base import Store
@@ -53,11 +54,14 @@ class DirectorySource(PushSource):
         limit: int = LIMIT,
         reach: timedelta | None = None,
         versions: Collection[str] = (),
+        quality: Quality | None = None,
     ) -> None:
         """The directory need not be there yet. Raises StoreError."""
         self.directory = directory
         self._cursors: dict[str, Cursor] = {}
-        super().__init__(name, store, stored_name, limit=limit, reach=reach, versions=versions)
+        super().__init__(
+            name, store, stored_name, limit=limit, reach=reach, versions=versions, quality=quality
+        )
 
     def poll(self, now: datetime) -> int:
         """Take in whole lines that have come since; how many observations were accepted. A file

@@ -131,7 +131,7 @@ def _part(raw: Any, now: datetime, line: bytes | None) -> Part:
     return Part(version, min(at, now), id, key, raw, at > now, line)
 
 
-def stored_line(observation: Observation, part: Part, marks: bytes) -> bytes:
+def stored_line(observation: Observation, part: Part, marks: tuple[bytes, ...]) -> bytes:
     """One line, without the newline, that gives the observation again: as it came, where that says
     it all and does not begin like a line of another kind (`marks`)."""
     if (

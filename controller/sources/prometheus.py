@@ -274,6 +274,8 @@ def _aggregated(series: Series, request: Request, notes: str) -> Measurement:
         request.now,
         capital=request.capital,
         factor=request.factor,
+        bar=request.bar,
+        calendar=request.calendar,
     )
     if notes and not measured.detail:
         return replace(measured, detail=notes)

@@ -11,12 +11,16 @@ from datetime import datetime, timedelta
 from threading import RLock
 from typing import Any
 
+from msgspec.structs import replace
+
 from controller.core.measurement import Contrast, Measurement
 from controller.judge.aggregate import measure
 from controller.judge.compare import Comparisons
 from controller.judge.growing import Dependence
+from controller.judge.quality import Tally
 from controller.judge.ranks import shift
 from controller.judge.window import FIELDS, LIMIT, Observation, Window, Windows
+from controller.policy.models import Quality
 from controller.sources.base import ClosedError, Request, TooManyError
 from controller.sources.observation import (
     ObservationError,
@@ -38,6 +42,11 @@ REASONS = 10
 
 NOTE = b'{"note":'
 """How a stored line begins that is no observation, but a note of the source to itself."""
+REFUSED = b'{"refused":'
+"""How a stored line begins that says how many observations of its batch were refused: of a source
+whose quality is judged they count after a restart as well."""
+
+MARKS = (NOTE, REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +85,12 @@ class PushSource:
         limit: int = LIMIT,
         reach: timedelta | None = None,
         versions: Collection[str] = (),
+        quality: Quality | None = None,
     ) -> None:
         """`stored_name` is the name in the store, where names are shared by all rollouts.
         `limit` is how many observations of a version are held one by one, and `reach` how far back
         anybody looks: what is older is folded. `versions`: those that are taken; by default
-        whatever comes. Raises StoreError."""
+        whatever comes. `quality`: what good data is, if anybody asks. Raises StoreError."""
         self.name = name
         self.stored_name = stored_name or name
         self.accepted = 0
@@ -94,6 +104,7 @@ class PushSource:
         self._store = store
         self._windows = Windows(limit, reach)
         self._comparisons = Comparisons(self._windows)
+        self._tally = Tally(quality) if quality is not None else None
         self._lock = RLock()
         self._through = 0
         self._last_received: datetime | None = None
@@ -134,11 +145,13 @@ class PushSource:
             ahead = self.ahead
             checked, lines, errors = self._checked(found)
             reasons = tuple(errors[:REASONS])
-            if not checked and not note:
-                self._refuse(errors)
-                return Received(0, len(errors), reasons=reasons)
+            if errors and self._tally is not None:
+                lines.append(REFUSED + b"%d}" % len(errors))
             if note:
                 lines.append(note)
+            if not lines:
+                self._refuse(errors)
+                return Received(0, len(errors), reasons=reasons)
             stored = b"\n".join(lines) + b"\n"
             batch = self._store.append_observations(self.stored_name, now, stored, keys)
             if batch is None:
@@ -148,6 +161,7 @@ class PushSource:
             if batch.number != self._through + 1:
                 self._catch_up()  # somebody else has written as well: take all, in order
             else:
+                self._spoil(len(errors), batch)
                 self._add(checked, batch)
             return Received(
                 len(checked),
@@ -183,7 +197,7 @@ class PushSource:
                 fresh.setdefault(observation.id, observation)
             self.ahead += part.ahead
             checked.append(observation)
-            lines.append(stored_line(observation, part, NOTE))
+            lines.append(stored_line(observation, part, MARKS))
         return checked, lines, errors
 
     def _other(self, version: str) -> str:
@@ -212,6 +226,8 @@ class PushSource:
             for line in batch.lines.split(b"\n")[:-1]:
                 if line.startswith(NOTE):
                     self._noted(line)
+                elif line.startswith(REFUSED):
+                    self._spoil(int(line[len(REFUSED) : -1]), batch)
                 else:
                     lines.append(line)
             for part in parse_lines(lines, batch.received):
@@ -230,14 +246,26 @@ class PushSource:
     def _add(self, observations: Sequence[Observation], batch: ObservationBatch) -> None:
         for observation in observations:
             self._comparisons.add(observation)
-            contradicted = self._windows.add(observation)
+            self._judge(observation, batch.received)
+            contradicted = self._windows.add(observation, batch.received)
             if contradicted:
+                self._spoil(1, batch)
                 names = ", ".join(contradicted)
                 self._refuse([f"id {observation.id}: {names} was given before, otherwise"])
         self.accepted += len(observations)
         self._through = batch.number
         if observations and (self._last_received is None or batch.received > self._last_received):
             self._last_received = batch.received
+
+    def _judge(self, observation: Observation, received: datetime) -> None:
+        """How good it is, before it is part of what is known."""
+        if self._tally is not None:
+            first = self._windows.first(observation.id) if observation.id is not None else None
+            self._tally.take(observation, None if first is None else first.fields, received)
+
+    def _spoil(self, count: int, batch: ObservationBatch) -> None:
+        if self._tally is not None:
+            self._tally.refuse(count, batch.received)
 
     def _refuse(self, errors: Sequence[str]) -> None:
         if errors:
@@ -250,20 +278,28 @@ class PushSource:
     def measure(self, requests: Sequence[Request]) -> list[Measurement]:
         """See `Source.measure`."""
         with self._lock:
-            window, through = self._windows.window, self._through or None
-            return [
-                measure(
-                    window(request.version),
-                    request.expression,
-                    request.since,
-                    request.now,
-                    newest=request.newest,
-                    capital=request.capital,
-                    factor=request.factor,
-                    through=through,
-                )
-                for request in requests
-            ]
+            return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Request) -> Measurement:
+        through = self._through or None
+        if request.subject == self.name:
+            if self._tally is None:
+                return Measurement(status="error", detail=f"{self.name} declares no `quality`")
+            return replace(self._tally.measure(request.expression, request.now), through=through)
+        window = self._windows.window
+        return measure(
+            window(request.version),
+            request.expression,
+            request.since,
+            request.now,
+            capital=request.capital,
+            factor=request.factor,
+            through=through,
+            other=window(request.other) if request.other is not None else None,
+            newest=request.newest,
+            bar=request.bar,
+            calendar=request.calendar,
+        )
 
     def contrast(
         self, candidate: Request, baseline: Request, dependence: Dependence

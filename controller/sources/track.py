@@ -110,6 +110,8 @@ class Track:
                 request.now,
                 capital=request.capital,
                 factor=request.factor,
+                bar=request.bar,
+                calendar=request.calendar,
             )
         if not isfinite(point.value):
             detail = f"the value is {point.value}"

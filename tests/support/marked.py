@@ -25,6 +25,7 @@ metrics:
   recent: {source: signals, value: mean(score), window: last 50}
   pnl: {source: files, query: "select pnl as value from t where v = $version", unit: USD}
   drawdown: {source: signals, value: max_drawdown(pnl), window: rollout, capital: 1_000_000}
+  accord: {source: signals, value: agreement(signal), window: 5m}
 stages:
   - name: shadow
     weight: 0%

@@ -9,6 +9,7 @@ from controller.policy.aggregation import AggregationError, parse_aggregation
 from controller.policy.checks.context import Context
 from controller.policy.expression import references
 from controller.policy.findings import Finding, did_you_mean
+from controller.policy.formulas import AGGREGATIONS
 from controller.policy.models import (
     Asked,
     Auth,
@@ -97,10 +98,15 @@ def _points(context: Context, name: str, metric: Metric) -> Iterator[Finding]:
             message = f"{key} is not asked where `value` is: {words}"
             yield context.places.at_key((*where, key), "P344", message, "leave it out")
     try:
-        field = parse_aggregation(metric.value).field
+        aggregation = parse_aggregation(metric.value)
     except AggregationError:
         return
-    if field not in (None, POINT):
+    formula, field = AGGREGATIONS[aggregation.name], aggregation.field
+    if formula.crossed or len(formula.takes) != 1 or aggregation.name == "nulls":
+        message = f"{aggregation.name} is of observations, and a point is one number at one time"
+        hint = "name a push source, or an aggregation of one field, such as `max(value)`"
+        yield context.places.at((*where, "value"), "P322", message, hint)
+    elif field not in (None, POINT):
         message = f"a point has no {field}: it is one number, called {POINT}"
         hint = f"write `value: {metric.value.replace(str(field), POINT)}`"
         yield context.places.at((*where, "value"), "P322", message, hint)

@@ -29,8 +29,8 @@ _NEVER_A_PASS: dict[Literal["no_data", "error"], str] = {"no_data": "no data", "
 def samples_are_counted(context: Context) -> Iterator[Finding]:
     """`min_samples` of a trigger that reads no metric changes nothing."""
     for number, trigger, condition in context.guarded():
-        sources = context.policy.sources
-        silent_only = all(key.partition(".")[0] in sources for key in references(condition))
+        read = [context.names.measured(key) for key in references(condition)]
+        silent_only = all(metric is None for metric in read)
         if trigger.min_samples is not None and silent_only:
             message = f"trigger {trigger.name} counts no samples: it looks at silence only"
             where = ("triggers", number, "min_samples")

@@ -54,8 +54,8 @@ def _limits_on_ratios(condition: Condition, names: Names) -> Iterator[Number]:
             Compare(left=Reference() as ref, right=Number() as limit)
             | Compare(left=Number() as limit, right=Reference() as ref)
         ):
-            metric = names.metrics.get(ref.metric)
-            if metric is not None and metric.ratio and ref.subject not in names.sources:
+            metric = names.measured(ref.key)
+            if metric is not None and metric.ratio:
                 yield limit
         case Versus():
             if names.metrics[condition.metric].ratio and not condition.relative:
@@ -157,6 +157,43 @@ def baseline_has_work(context: Context) -> Iterator[Finding]:
                 at_trigger = ("triggers", number, "when")
                 yield context.places.inside(at_trigger, place, "P336", why, hint)
                 break
+
+
+def both_have_work(context: Context) -> Iterator[Finding]:
+    """What is about both versions is not asked where the baseline has no work now; what it was
+    before does not pair up with anything."""
+    last = [stage.name for stage in context.policy.stages if any(w >= 100 for w in weights(stage))]
+    for number, stage, gate in context.gated():
+        for line in gate if stage.name in last else ():
+            name = _crossed(line.condition, context.names)
+            if name:
+                where = ("stages", number, "advance", line.index)
+                message = f"{name} is about both versions, and at 100% the baseline has no work"
+                hint = "leave the line out of this gate"
+                column = column_of(line.condition)
+                yield context.places.inside(where, column, "P336", message, hint)
+    for number, trigger, condition in context.guarded():
+        name = _crossed(condition, context.names)
+        applies = context.where_applies(trigger, condition) if name else []
+        at_last = [n for n in applies if context.policy.stages[n].name in last]
+        if at_last:
+            stage_name = context.policy.stages[at_last[0]].name
+            message = (
+                f"{name} is about both versions, and at 100% in {stage_name} the baseline has no "
+                "work: the trigger would be blind"
+            )
+            when = ("triggers", number, "when")
+            hint = "say with `stages:` where the trigger applies"
+            column = column_of(condition)
+            yield context.places.inside(when, column, "P336", message, hint)
+
+
+def _crossed(condition: Condition, names: Names) -> str:
+    """The first metric about both versions that a condition reads."""
+    read = (key.partition(".")[2] for key in references(condition))
+    return next(
+        (name for name in read if name in names.metrics and names.metrics[name].crossed), ""
+    )
 
 
 def _restarts_with_baseline(context: Context) -> Iterator[Finding]:
@@ -287,13 +324,11 @@ def _range_hint(condition: Condition, names: Names) -> str:
     """From where to where the numbers of a condition go."""
     words: list[str] = []
     for key in dict.fromkeys(references(condition)):
-        subject, _, name = key.partition(".")
-        metric = names.metrics.get(name)
-        if subject in names.sources:
-            words.append(f"{key} is not below 0")
-        elif metric is not None and metric.ratio:
+        subject = key.partition(".")[0]
+        metric = names.measured(key)
+        if metric is not None and metric.ratio:
             differs = subject in ("difference", "shift")
             words.append(f"{key} is from {'-1' if differs else '0'} to 1")
-        elif metric is not None and metric.low == 0:
+        elif metric is None or metric.low == 0:
             words.append(f"{key} is not below 0")
     return "; ".join(words) or "compare with a limit that can be crossed"

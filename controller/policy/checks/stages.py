@@ -12,7 +12,7 @@ from controller.policy.checks.context import (
 from controller.policy.expression import references
 from controller.policy.findings import Finding
 from controller.policy.models import Stage
-from controller.policy.values import window_length
+from controller.policy.sampling import judged_time
 
 GRID_PERCENT = 0.001
 """Shares are multiples of this."""
@@ -100,7 +100,7 @@ def holds_cover_windows(context: Context) -> Iterator[Finding]:
                 continue  # what is compared begins with the stage, whatever the window
             if subject == "baseline" and stage.against == "frozen_baseline":
                 continue
-            length = window_length(metric.window)
+            length = judged_time(context.policy, metric)
             if length is not None and stage.hold < length:
                 window = duration_text(length)
                 message = (

@@ -14,9 +14,7 @@ from controller.policy.expression import SplitAsAsked
 from controller.policy.feasibility import HOW, Effect, basis, difference_text
 from controller.policy.findings import Finding
 from controller.policy.functions import write_call
-
-ALL_DAY = "24/7"
-"""The calendar in which a day has 24 hours."""
+from controller.policy.sampling import ALWAYS
 
 
 def evidence_of(context: Context) -> Evidence:
@@ -102,7 +100,7 @@ def _reckoned(step: Step, effect: Effect) -> str:
 def days_are_whole(context: Context) -> Iterator[Finding]:
     """A rate for each day says two things where the calendar's day has not 24 hours."""
     node = context.places.node(("traffic",))
-    if context.policy.traffic is None or context.policy.schedule.calendar == ALL_DAY:
+    if context.policy.traffic is None or context.policy.schedule.calendar == ALWAYS:
         return
     if isinstance(node, Scalar) and node.text.rstrip().endswith("d"):
         message = (

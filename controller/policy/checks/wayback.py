@@ -106,6 +106,9 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
     for name, source in policy.sources.items():
         if not isinstance(source, PushSource):
             yield ("sources", name, "timeout"), source.timeout
+        elif source.quality is not None:
+            yield ("sources", name, "quality", "window"), source.quality.window
+            yield ("sources", name, "quality", "stale"), source.quality.stale
     for name, target in policy.publish.items():
         if isinstance(target, LIVE_PUBLISHERS):
             yield ("publish", name, "timeout"), target.timeout

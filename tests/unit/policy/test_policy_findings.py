@@ -160,6 +160,86 @@ CASES: dict[str, tuple[str, str, str, str]] = {
                           "leave the unit out"),
     "a capital without drawdown": ("value: mean(ms),", "value: mean(ms), »capital: 5,", "P323",
                                    "max_drawdown"),
+    "two fields too few": ("mean(ms)", "»'hit_rate(ms)'", "P322", "hit_rate(SIGNAL, OUTCOME"),
+    "an unknown parameter": ("mean(ms)", "»'ewma(ms, half: 5m)'", "P322", "half_life"),
+    "a half-life of nothing": ("mean(ms)", "»'ewma(ms, 0s)'", "P322", "ewma(ms, 5m)"),
+    "a range upside down": ("mean(ms)", "»'out_of_range(ms, 9, 1)'", "P322", "exchange"),
+    "a unit of a plain number": (
+        "value: mean(ms), unit: ms", "value: profit_factor(ms), unit: »ms", "P323", "leave",
+    ),
+    "an age in money": (
+        "value: mean(ms), unit: ms", "value: staleness(ms), unit: »USD", "P323", "leave",
+    ),
+    "profit and loss without a capital": (
+        "max_drawdown(pnl), window: rollout, capital: 1_000_000",
+        "»sharpe(pnl), window: 60 bars, bar: 1d", "P323", "take: last",
+    ),
+    "a capital for a level": (
+        "max_drawdown(pnl), window: rollout, capital", "'sharpe(pnl, last)', window: 60 bars, "
+        "bar: 1d, »capital", "P323", "take: last",
+    ),
+    "returns without a bar": (
+        "max_drawdown(pnl), window: rollout", "»sharpe(pnl), window: rollout", "P324", "bar: 1d",
+    ),
+    "a window of bars without a bar": (
+        "max_drawdown(pnl), window: rollout", "max_drawdown(pnl), window: »60 bars", "P324",
+        "bar: 1d",
+    ),
+    "a bar for nothing": (
+        "max_drawdown(pnl), window: rollout", "max_drawdown(pnl), window: rollout, »bar: 1d",
+        "P324", "60 bars",
+    ),
+    "a bar of two days": (
+        "max_drawdown(pnl), window: rollout", "sharpe(pnl), window: rollout, bar: »2d", "P324",
+        "1d",
+    ),
+    "a bar shorter than the tick": (
+        "max_drawdown(pnl), window: rollout", "sharpe(pnl), window: rollout, bar: »10s", "P349",
+        "30s",
+    ),
+    "fewer bars than samples": (
+        "max_drawdown(pnl), window: rollout", "sharpe(pnl), window: »20 bars, bar: 1d", "P338",
+        "`min_samples: 20`",
+    ),
+    "a number of bars in other words": (
+        "max_drawdown(pnl), window: rollout", "max_drawdown(pnl), window: »60bars", "P103",
+        "60 bars",
+    ),
+    "both versions where one has no work": (
+        "hold: 2h, against: frozen_baseline", "hold: 2h, against: frozen_baseline, "
+        "advance: [»candidate.accord > 70%]", "P336", "leave the line out",
+    ),
+    "a guard of both versions at 100%": (
+        "when: signals.silent > 2m", "when: »candidate.accord < 70%", "P336", "stages",
+    ),
+    "a range from high to low": (
+        "signals: {type: push}", "signals: {type: push, quality: {range: {price: »[9, 1]}}}",
+        "P325", "[low, high]",
+    ),
+    "a range of one number": (
+        "signals: {type: push}", "signals: {type: push, quality: {range: {price: »[9]}}}",
+        "P103", "",
+    ),
+    "a weight above the whole score": (
+        "signals: {type: push}", "signals: {type: push, quality: {weights: {nulls: »2}}}",
+        "P103", "",
+    ),
+    "a field that no field is called": (
+        "signals: {type: push}", "signals: {type: push, quality: {required: [»vol-oi]}}",
+        "P103", "letter",
+    ),
+    "quality of no time": (
+        "signals: {type: push}", "signals: {type: push, quality: {window: »0s}}", "P345", "30s",
+    ),
+    "quality between two looks": (
+        "signals: {type: push}", "signals: {type: push, quality: {window: »10s}}", "P349", "30s",
+    ),
+    "a quality that nobody declared": (
+        "when: signals.silent > 2m", "when: »signals.quality < 95%", "P202", "quality: {required",
+    ),
+    "a measure that no source has": (
+        "when: signals.silent > 2m", "when: »signals.qualty < 95%", "P202", "'quality'",
+    ),
     "a capital with a unit": ("capital: 1_000_000", "capital: 1_000_000, unit: »USD", "P323",
                               "leave the unit out"),
     # rules
@@ -357,8 +437,8 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "error: ignore",
     ),
     "a gate on a dry run": (
-        "window: rollout, capital: 1_000_000}\nstages:",
-        "window: rollout, capital: 1_000_000}\n  trial: {source: signals, value: mean(x), "
+        "value: agreement(signal), window: 5m}\nstages:",
+        "value: agreement(signal), window: 5m}\n  trial: {source: signals, value: mean(x), "
         "window: 5m, dry_run: true}\nstages:", "P363", "dry_run",
     ),
     "a level to leave of another metric": (
@@ -662,3 +742,26 @@ def test_every_code_is_held_by_a_test() -> None:
     elsewhere |= {"P395", "P396", "P397", "P398", "P399"}  # test_parameter_findings
 
     assert {case[2] for case in CASES.values()} | elsewhere == set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("value", "fits", "does_not"),
+    [
+        ("staleness()", "> 2m", "> 5%"),
+        ("drawdown_duration(pnl)", "> 2h", "> 100 USD"),
+        ("'slippage(q, fill, mid)'", "> 15bps", "> 2s"),
+        ("'hit_rate(signal, pnl)'", "< 45%", "< 1s"),
+        ("'cost_per(cost, signal)', unit: USD", "> 5 USD", "> 5%"),
+        ("sharpe(pnl), bar: 1d, window: 60 bars, capital: 5", "< -1", "< 1 USD"),
+        ("gaps(), bar: 5m", "> 3", "> 3m"),
+        ("expectancy(pnl), unit: USD", "< -20 USD", "< -20 EUR"),
+    ],
+)
+def test_a_number_compares_with_the_unit_that_its_formula_gives(
+    value: str, fits: str, does_not: str
+) -> None:
+    text = edited("rollback: {plan", "  - {name: t, when: candidate.m LIMIT, severity: high}\n"
+                  "rollback: {plan")  # fmt: skip
+    text = text.replace("stages:\n", f"  m: {{source: signals, value: {value}}}\nstages:\n", 1)
+    assert [str(f) for f in load(text.replace("LIMIT", fits)).findings] == []
+    assert [f.code for f in load(text.replace("LIMIT", does_not)).findings] == ["P203"]

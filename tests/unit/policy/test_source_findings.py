@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from support.marked import PATH, load, only_finding
+from support.marked import PATH, load, marked, only_finding
 
 from controller.core.calendar import AlwaysOpen
 from controller.core.compiler import compile_plan
@@ -90,6 +90,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
     "samples of points": ("value: max(value),", "value: max(value), »samples: x,", "P344", "leave"),
     "a time of points": ("value: max(value),", "value: max(value), »as_of: x,", "P344", "leave"),
     "a field that points lack": ("max(value)", "»max(depth)", "P322", "value: max(value)"),
+    "several fields of a point": ("max(value)", "»'turnover(value, value)'", "P322", "one field"),
     "a step of nothing": ("max(value),", "max(value), step: »0s,", "P345", "30s"),
     # questions
     "a version without quotes": (
@@ -209,3 +210,13 @@ def test_defaults_are_those_of_a_careful_person() -> None:
         assert (source.timeout, source.retries, source.concurrency) == (
             timedelta(seconds=10), 2, 4,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value", ["agreement(value)", "nulls(value)", "duplicates()", "missing(value, value)"]
+)
+def test_points_are_not_judged_as_observations(value: str) -> None:
+    place = marked(GOOD.replace("max(value)", f"»'{value}'"))
+    found = [each for each in load(place.text, TOKEN="x").findings if each.code == "P322"]
+    assert [(each.line, each.column) for each in found] == [(place.line, place.column)]
+    assert "push source" in (found[0].hint or "")

@@ -6,7 +6,6 @@ import pytest
 from support.marked import load, marked
 from support.traffic import changed, context, gated
 
-from controller.policy import aggregation
 from controller.policy.checks.sharpes import sharpe_error, sharpe_years
 from controller.policy.checks.traffic import undecidable
 from controller.policy.evidence import Evidence, Spread
@@ -257,10 +256,9 @@ def test_the_error_of_a_sharpe_ratio_is_the_published_one(days: int, error: floa
     assert sharpe_error(days / 252, 1, 252) == pytest.approx(error, rel=0.01)
 
 
-def test_a_gate_on_a_sharpe_ratio_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(aggregation.AGGREGATIONS, "sharpe", "yearly Sharpe ratio")
+def test_a_gate_on_a_sharpe_ratio_is_warned_of() -> None:
     edits = [
-        ("mean(pnl), unit: USD, min", "sharpe(pnl), window: 1h, min"),
+        ("mean(pnl), unit: USD, min", "sharpe(pnl), bar: 30s, capital: 1000, window: 1h, min"),
         (", sd: 40", ""),
     ]
 

@@ -120,3 +120,23 @@ def test_numbers_that_are_none_are_an_error_with_the_file(tmp_path: Path) -> Non
     path.write_text(f"{COLUMNS}\n2026-03-02T14:00:00Z,x,1,1,1,1,1,1\n", encoding="utf-8")
     with pytest.raises(HistoryError, match=r"history\.csv: .*x"):
         replay_history(load_text(POLICY, tmp_path / "web.yaml", {}), path)
+
+
+def test_a_history_may_say_how_good_the_data_was(tmp_path: Path) -> None:
+    policy = POLICY.replace("{type: push}", "{type: push, quality: {required: [took]}}").replace(
+        "when: app.silent > 5m", "when: app.quality < 70%"
+    )
+    loaded = load_text(policy, tmp_path / "web.yaml", {})
+    assert loaded.ok, [str(finding) for finding in loaded.findings]
+    header = f"{COLUMNS},app.quality,app.quality.samples"
+    rows = [
+        f"{START + minute * MINUTE:%Y-%m-%dT%H:%M:%SZ},0.01,1000,0.01,120,0.02,1000,0.01,"
+        f"{1.0 if minute < 5 else 0.6},100"
+        for minute in range(8)
+    ]
+    path = tmp_path / "history.csv"
+    path.write_text("\n".join([header, *rows]), encoding="utf-8")
+    assert moves(replay_history(loaded, path)[2])[:1] == ["rolling_back.baseline_traffic"]
+    path.write_text("\n".join([COLUMNS, *(row.rsplit(",", 2)[0] for row in rows)]))
+    with pytest.raises(HistoryError, match=r"app\.quality"):
+        replay_history(loaded, path)

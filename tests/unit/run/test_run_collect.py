@@ -147,6 +147,19 @@ def test_windows_of_open_time_and_of_the_newest_are_asked_for_as_such() -> None:
     assert plan.metrics["quick"].max_age == HOUR
 
 
+def test_what_is_made_of_bars_may_be_four_of_them_old() -> None:
+    day, few = 24 * HOUR, ", min_samples: 2"
+    # Twenty observations may be spread over more than thirty bars.
+    ages = {
+        f"3 bars{few}": 4 * day, f"9 bars{few}": 9 * day, f"60h{few}": 4 * day,
+        f"120h open{few}": 5 * day, "last 20": 4 * day, "rollout": 4 * day,
+    }  # fmt: skip
+    for window, age in ages.items():
+        metric = f"{{source: signals, value: sharpe(x), bar: 1d, capital: 100, window: {window}}}"
+        text = WINDOWS.replace("metrics:\n", f"metrics:\n  ratio: {metric}\n", 1)
+        assert plan_of(text).metrics["ratio"].max_age == age, window
+
+
 def test_a_closed_market_is_not_silence() -> None:
     day = timedelta(days=1)
     sessions = ((T0 - HOUR, T0), (T0 + 2 * HOUR, T0 + 4 * HOUR), (T0 + day, T0 + 2 * day))
@@ -288,3 +301,50 @@ def test_a_plan_of_another_text_asks_its_own_questions() -> None:
     source = Listener()
     collect(plan, State("signal", plan.digest, name="canary"), {"signals": source}, NOW)
     assert {r.metric for r in source.asked} == {"accuracy", "errors", "drawdown"}
+
+
+BARS = """
+rollout: bars
+baseline: v1
+candidate: v3
+schedule: {tick: 30s, calendar: XNYS}
+sources: {signals: {type: push, quality: {required: [x], window: 10m, min_samples: 5}}}
+metrics:
+  sharpe: {source: signals, value: sharpe(x), bar: 1h, window: 3 bars, capital: 100, min_samples: 2}
+  agreement: {source: signals, value: agreement(x), window: 1h, min_samples: 0}
+stages:
+  - {name: canary, weight: 5%, hold: 4h, advance: [signals.quality >= 95%]}
+  - {name: full, weight: 100%, hold: 2h}
+triggers:
+  - {name: a, when: candidate.sharpe < -5, severity: high}
+  - {name: b, when: candidate.agreement < 50%, severity: high, stages: [canary]}
+"""
+
+
+def test_a_window_of_bars_begins_where_the_oldest_of_them_does() -> None:
+    week = Sessions(
+        "XNYS",
+        tuple((T0 + n * 24 * HOUR, T0 + n * 24 * HOUR + 6.5 * HOUR) for n in range(5)),
+    )
+    plan, source = plan_of(BARS, week), Listener()
+    now = T0 + 24 * HOUR + 1.5 * HOUR
+    state = State(rollout="bars", policy="p", name="canary", started_at=T0, entered_at=T0)
+    collect(plan, state, {"signals": source}, now)
+    by_metric = {(request.subject, request.metric): request for request in source.asked}
+    sharpe = by_metric["candidate", "sharpe"]
+    # Over is one bar of today; of yesterday's seven the last two, of which one is half an hour.
+    assert sharpe.since == T0 + 5 * HOUR
+    assert (sharpe.bar, sharpe.calendar, sharpe.version, sharpe.other) == (HOUR, week, "v3", "v1")
+
+
+def test_what_a_source_says_of_its_own_data_is_asked_of_it_as_one_more_metric() -> None:
+    plan, source = plan_of(BARS), Listener()
+    state = State(rollout="bars", policy="p", name="canary", started_at=T0, entered_at=T0)
+    found = collect(plan, state, {"signals": source}, NOW)
+    (asked,) = [request for request in source.asked if request.subject == "signals"]
+    assert (asked.metric, asked.expression, asked.version) == ("quality", "quality", "")
+    assert asked.since == NOW - timedelta(minutes=10)
+    assert found["signals.quality"].samples == 50
+    metric = plan.metric("signals.quality")
+    assert metric is not None and metric.min_samples == 5
+    assert plan.metric("signals.silent") is None

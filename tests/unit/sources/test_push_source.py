@@ -16,7 +16,9 @@ from msgspec.structs import replace
 from support.plans import plan_of
 
 from controller.core.measurement import Measurement
-from controller.sources import longest_window
+from controller.policy.models import Quality
+from controller.policy.quality import MEASURES
+from controller.sources import UNDER_WAY, longest_window
 from controller.sources.base import ClosedError, Comparing, Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse
 from controller.sources.push import BATCH, VERSIONS, PushSource
@@ -352,7 +354,9 @@ def test_a_source_holds_no_more_than_its_metrics_look_at(store: Store) -> None:
     assert (found.value, found.detail) == (100, "")
 
 
-def looked_back(window: str, rule: str = "candidate.m > 5") -> timedelta | None:
+def looked_back(
+    window: str, rule: str = "candidate.m > 5", value: str = "mean(x)"
+) -> timedelta | None:
     return longest_window(
         plan_of(
             f"""
@@ -362,7 +366,7 @@ def looked_back(window: str, rule: str = "candidate.m > 5") -> timedelta | None:
             sources: {{signals: {{type: push}}, other: {{type: push}}}}
             metrics:
               short: {{source: signals, value: mean(x), window: 5m}}
-              m: {{source: signals, value: mean(x), window: {window}, better: lower}}
+              m: {{source: signals, value: "{value}", window: {window}, better: lower}}
               far: {{source: other, value: mean(x), window: rollout}}
             stages:
               - {{name: canary, weight: 5%, hold: 6h, advance: [candidate.far <= 7]}}
@@ -376,12 +380,82 @@ def looked_back(window: str, rule: str = "candidate.m > 5") -> timedelta | None:
 
 
 def test_how_far_a_plan_looks_is_the_longest_of_its_windows_where_it_can_be_told() -> None:
-    assert looked_back("5h") == timedelta(hours=5)
-    assert looked_back("1m") == timedelta(minutes=5)
+    assert looked_back("5h") == timedelta(hours=5) + UNDER_WAY
+    assert looked_back("1m") == timedelta(minutes=5) + UNDER_WAY
     for window in ("session", "stage", "rollout", "last 100", "30m open"):
         assert looked_back(window) is None
+    assert looked_back("5m", "candidate.m > 5%", "outliers(x)") is None
+
+
+def test_the_age_of_what_came_in_is_the_same_after_a_restart(store: Store) -> None:
+    source = opened(store)
+    source.push([{"version": "v3", "ts": (NOW - SECOND).isoformat(), "x": 1}], NOW)
+    source.push([{"version": "v1", "x": 1}], NOW + 8 * SECOND)
+    for each in (source, opened(store)):
+        assert ask(each, "silent()", now=NOW + 9 * SECOND).value == 9
+        assert ask(each, "staleness()", now=NOW + 9 * SECOND).value == 10
 
 
 @pytest.mark.parametrize("rule", ["not not_worse(m, margin: 2)", "not split_as_asked(signals)"])
 def test_what_grows_since_a_stage_began_is_held_for_a_restart(rule: str) -> None:
     assert looked_back("5h", rule) is None
+
+
+# Quality ----------------------------------------------------------------------------------
+
+RULES = Quality(required=("price",), range={"price": (0.0, 100.0)}, min_samples=1)
+
+
+def quality(source: PushSource, name: str = "quality", now: datetime = NOW) -> Measurement:
+    (found,) = source.measure([Request("signals", name, "", name, now - RULES.window, now)])
+    return found
+
+
+def test_what_is_refused_counts_in_the_quality_of_its_source(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    good = {"version": "v3", "price": 5.0}
+    source.push([good, {"version": "v3", "ts": "yesterday"}, good, {"price": 1.0}], NOW)
+    assert quality(source, "refused").value == 0.5
+    assert quality(source, "bad").value == 0.5
+    found = quality(source)
+    assert (found.value, found.samples) == (0.5, 4)
+
+
+def test_a_push_of_which_all_is_refused_is_remembered_after_a_restart(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    source.push([{"version": "v3", "price": 5.0, "id": "a"}], NOW)
+    source.push(b"not json\n{}\n", NOW)
+    source.push([{"version": "v3", "price": 6.0, "id": "a"}], NOW)
+    before = [quality(source, name) for name in MEASURES]
+    assert quality(source, "refused").value == 0.75
+    again = opened(store, quality=RULES)
+    assert [quality(again, name) for name in MEASURES] == before
+    without = opened(store)
+    assert without.accepted == 2
+    assert quality(without).status == "error"
+
+
+def test_an_observation_that_looks_like_a_count_of_refusals_is_an_observation(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    source.push(b'{"refused":7,"version":"v3","price":5}', NOW)
+    for each in (source, opened(store, quality=RULES)):
+        assert ask(each, "sum(refused)").value == 7
+        assert quality(each, "refused").value == 0
+
+
+def test_refusals_alone_do_not_say_that_a_source_was_heard(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    source.push([{}], NOW)
+    assert source.last_received() is None
+
+
+def test_the_same_again_is_a_duplicate_and_a_later_part_is_not(store: Store) -> None:
+    source = opened(store, quality=RULES)
+    first = {"version": "v3", "id": "a", "price": 5.0}
+    source.push([first], NOW)
+    source.push([{"id": "a", "pnl": 3.0}], NOW)
+    assert quality(source, "duplicates").value == 0
+    source.push([first], NOW)
+    found = quality(source, "duplicates")
+    assert (found.value, found.samples) == (0.5, 2)
+    assert quality(source).value == 1
