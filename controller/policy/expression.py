@@ -120,11 +120,13 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class MannWhitney:
-    """`mann_whitney(metric, tolerance: 25%, direction: increase)`: fails where the interval of the
-    shift is beyond `tolerance` of the shift itself, in the direction or in either."""
+    """`mann_whitney(metric, tolerance: 25%, allowed: 0%, direction: increase)`: fails where the
+    interval of the shift is beyond `tolerance` of the shift itself, in the direction or in either,
+    and the means differ by `allowed` of the baseline's or more."""
 
     metric: str
     tolerance: Number
+    allowed: Number
     direction: Literal["increase", "decrease", "either"]
     column: int
 

@@ -269,7 +269,7 @@ Lines of `advance` must all pass to go on; a trigger's `when` must not come true
 | `not_worse(METRIC, margin: 10% of baseline)` | the margin is a part of the baseline |
 | `better(METRIC, than: 85%)` | compared with a number; a margin may follow |
 | `mann_whitney(METRIC)` | Kayenta's judge: no shift for the worse; also \
-`mann_whitney(METRIC, tolerance: 25%, direction: either)` |
+`mann_whitney(METRIC, tolerance: 25%, allowed: 10%, direction: either)` |
 | `split_as_asked(SOURCE)` | the candidate gets the share of the work that was asked for |
 
 Units must compare: time with time, money with the same currency, and plain numbers, `%` and `bps`

@@ -533,6 +533,8 @@ def test_the_policy_that_the_cases_change_is_clean() -> None:
         ("mann_whitney(latency, direction: »up)", "P207", "increase"),
         ("mann_whitney(latency, tolerance: »-5%)", "P207", "without minus"),
         ("mann_whitney(latency, tolerance: »5ms)", "P203", "25%"),
+        ("mann_whitney(latency, allowed: »5ms)", "P203", "25%"),
+        ("mann_whitney(latency, allowed: 5%, »allowed: 6%)", "P201", "mann_whitney("),
         ("split_as_asked(»files)", "P207", "type: push"),
         ("»accuracy >= 85%", "P202", "candidate.accuracy"),
         ("»signals > 2m", "P202", "signals.silent"),
