@@ -68,6 +68,9 @@ class AlwaysOpen:
         return end - open_ms * MILLISECOND
 
 
+ALWAYS = AlwaysOpen()
+
+
 class Lapsed(AlwaysOpen):
     """A calendar that nobody knows any more. Never open, so that nothing advances; and all time
     counts, so that deadlines, holds and approvals run out and the work goes back."""

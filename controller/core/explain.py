@@ -9,10 +9,11 @@ from datetime import datetime
 from controller.core.assess import Checked, Judged, frozen_by, judge, look_at, span
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.counting import held_ms, times
-from controller.core.decision import Decision, Explanation, Progress, RuleResult, Term
+from controller.core.decision import Decision, Explanation, Progress, RuleResult, Spent, Term
 from controller.core.enter import Effects
 from controller.core.measurement import Measurements, Outcome
 from controller.core.plan import Counting, Plan, Step
+from controller.core.spending import spent
 from controller.core.state import (
     APPROVAL,
     COMPLETED,
@@ -50,6 +51,7 @@ def explanation(
     checks: tuple[Checked, ...] = ()
     triggers: tuple[Judged, ...] = ()
     stands: tuple[str, ...] = ()
+    budgets: tuple[Spent, ...] = ()
     if measurements is not None:
         counted = before or state
         checks = tuple(
@@ -60,6 +62,7 @@ def explanation(
             for trigger in plan.guarding[step.name]
         )
         stands = _blockers(plan, step, state, checks, triggers, now)
+        budgets = spent(plan, measurements, now)
     return Explanation(
         state=state.name,
         share=state.share,
@@ -70,6 +73,7 @@ def explanation(
         clocks=_live_clocks(step, state),
         blockers=stands,
         would_have=_would_have(plan, state),
+        budgets=budgets,
         notes=notes,
     )
 

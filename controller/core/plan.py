@@ -14,6 +14,7 @@ from controller.core.effect import Severity
 from controller.core.measurement import Measurements, Outcome
 from controller.core.share import Share
 from controller.core.state import stage_step
+from controller.policy.budgets import SHARED, SharedRule, Spending
 from controller.policy.expression import Unit
 from controller.policy.values import Window
 
@@ -64,6 +65,8 @@ class MetricPlan:
     """Of a query: the column that holds the number."""
     beside: Beside = NOTHING_BESIDE
     proportion: bool = False
+    shared: SharedRule | None = None
+    """Whose the observations of the version `shared` are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +250,8 @@ class Plan:
     config_targets: tuple[str, ...]
     steps: tuple[Step, ...]
     triggers: tuple[TriggerPlan, ...]
+    budgets: tuple[Spending, ...]
+    """What their levels do are triggers."""
     rollback: RollbackPlan
     baseline_kept: frozenset[str]
     """Steps after which the baseline is frozen: its last good measurements are kept there."""
@@ -254,6 +259,12 @@ class Plan:
     by_name: Mapping[str, Step]
     guarding: Mapping[str, tuple[TriggerPlan, ...]]
     """By step name: the triggers that apply there."""
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions whose observations are taken."""
+        both = (self.baseline.name, self.candidate.name)
+        return (*both, SHARED) if any(m.shared for m in self.metrics.values()) else both
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""

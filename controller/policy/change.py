@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import fields, replace
 
+from controller.policy.budgets import differences
 from controller.policy.checks.context import unmeasured
 from controller.policy.condition import parse_condition
 from controller.policy.expression import Compare, Number, Reference
@@ -78,7 +79,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     names = names_of(new)
     handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
                "sources", "metrics", "routing", "false_alarm", "traffic",
-               "transition"}  # fmt: skip
+               "transition", "budgets"}  # fmt: skip
     for name in ("description", "owner", "traffic"):
         yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
     yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
@@ -93,6 +94,8 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
                       safe=_as_decided(old.metrics) == _as_decided(new.metrics))  # fmt: skip
     yield from _routing(old.routing, new.routing)
     yield from _blend(old.transition.blend, new.transition.blend)
+    for path, before, after, safe in differences(old.budgets, new.budgets):
+        yield from _plain(path, before, after, safe=safe)
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)

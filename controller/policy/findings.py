@@ -92,6 +92,13 @@ CODES: Mapping[str, str] = {
     "P392": "a key of a blend that its mode does not read",
     "P393": "a blend that no client can read",
     "P394": "a blend that never comes",
+    # Budgets
+    "P401": "a cost that nobody adds up",
+    "P402": "currencies that do not go together",
+    "P403": "levels of a budget that do not rise",
+    "P404": "a budget that does nothing",
+    "P405": "a level of a budget that is never reached",
+    "P406": "a name that a budget needs",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

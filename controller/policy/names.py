@@ -1,7 +1,7 @@
 """What conditions may speak of: metrics with their units and ranges, and sources."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
@@ -12,6 +12,7 @@ from controller.policy.aggregation import (
     AggregationError,
     parse_aggregation,
 )
+from controller.policy.budgets import Spending, metrics_of, spendings
 from controller.policy.expression import Unit
 from controller.policy.models import Metric, Policy, PushSource
 from controller.policy.units import COUNT, PLAIN, RATIO, UnitError, metric_unit
@@ -43,14 +44,19 @@ class Names:
     metrics: Mapping[str, MetricName]
     sources: frozenset[str] = frozenset()
     observed: frozenset[str] = frozenset()
+    budgets: Mapping[str, Mapping[str, Spending]] = field(default_factory=dict)
+    """By name and unit of the period."""
 
 
 def names_of(policy: Policy) -> Names:
     """The names of a policy. A metric with a broken unit or aggregation, which `check` reports,
     counts as a plain number of any size here."""
-    metrics = {name: _metric(metric) for name, metric in policy.metrics.items()}
+    metrics = {name: _metric(metric) for name, metric in metrics_of(policy).items()}
     observed = {name for name, source in policy.sources.items() if isinstance(source, PushSource)}
-    return Names(metrics, frozenset(policy.sources), frozenset(observed))
+    budgets: dict[str, dict[str, Spending]] = {}
+    for spending in spendings(policy):
+        budgets.setdefault(spending.budget, {})[spending.period.unit] = spending
+    return Names(metrics, frozenset(policy.sources), frozenset(observed), budgets)
 
 
 def _metric(metric: Metric) -> MetricName:

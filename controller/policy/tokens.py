@@ -7,7 +7,7 @@ from typing import Literal, cast
 _TOKEN = re.compile(
     r"(?P<blank>\s+)"
     r"|(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?(?:%|[A-Za-z][A-Za-z0-9.]*)?)"
-    r"|(?P<name>[A-Za-z_]\w*(?:-\w+)*(?:\.[A-Za-z_]\w*(?:-\w+)*)?)"
+    r"|(?P<name>[A-Za-z_]\w*(?:-\w+)*(?:\.[A-Za-z_]\w*(?:-\w+)*)*)"
     r"|(?P<sign><=|>=|==|!=|[-<>+*/(),:%])",
     re.ASCII,
 )

@@ -8,10 +8,14 @@ from msgspec.structs import replace
 
 from controller.core.calendar import EPOCH, milliseconds
 from controller.core.measurement import Measurement
+from controller.core.period import period_bounds
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
+from controller.policy.periods import Period
 from controller.policy.values import Newest, OpenTime
 from controller.sources.base import Request, Source
+
+MICROSECOND = timedelta(microseconds=1)
 
 
 def request(
@@ -22,6 +26,7 @@ def request(
         subject, metric.name, version, metric.expression, since, now, metric.capital,
         metric.unit.factor, metric.column, metric.beside, metric.max_age,
         metric.window.count if isinstance(metric.window, Newest) else None,
+        isinstance(metric.window, Period),
     )  # fmt: skip
 
 
@@ -35,6 +40,9 @@ def window_start(plan: Plan, state: State, metric: MetricPlan, now: datetime) ->
         return plan.calendar.before_open_ms(now, milliseconds(window.length))
     if isinstance(window, Newest):
         return EPOCH
+    if isinstance(window, Period):
+        # A window does not hold its start, and a day holds its first moment.
+        return period_bounds(window, now)[0] - MICROSECOND
     if window == "session":
         return plan.calendar.session_start(now)
     if window == "stage":

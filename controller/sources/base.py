@@ -34,6 +34,8 @@ class Request:
     """Older than this is late."""
     newest: int | None = None
     """Of what is in the window, only the newest so many that carry the field."""
+    resets: bool = False
+    """The window is a period of the calendar: its totals begin at 0."""
 
 
 class Source(Protocol):

@@ -261,6 +261,7 @@ class PushSource:
                     capital=request.capital,
                     factor=request.factor,
                     through=through,
+                    resets=request.resets,
                 )
                 for request in requests
             ]
