@@ -8,6 +8,7 @@ are measured, judged, counted, shown and journaled like any other.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -137,7 +138,8 @@ class Budget(Model, frozen=True, kw_only=True):
         Level | None,
         Meta(
             description="Nothing advances until the period is over. The share stays, and so does "
-            "what the candidate spends"
+            "what the candidate spends. Held for two periods, because no cost is told any more, it "
+            "rolls back"
         ),
     ] = None
     stop: Annotated[
@@ -172,6 +174,12 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
     "rollback": ("critical", "rollback"),
 }
 """Of each level, the mildest first: the severity and the action of its trigger."""
+
+
+ENDED: Mapping[str, timedelta] = {
+    "day": timedelta(days=2), "week": timedelta(weeks=2), "month": timedelta(days=62),
+}  # fmt: skip
+"""Held for two periods, and nobody has told a cost of the second: nobody will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +248,7 @@ def triggers_of(policy: "Policy") -> Iterator["Trigger"]:
                 clear=None if then == "rollback" else f"{spent} < {below}",
                 severity=severity,  # type: ignore[arg-type]
                 then=then,  # type: ignore[arg-type]
+                escalate_after=ENDED[spending.period.unit] if then == "hold" else None,
             )
 
 
