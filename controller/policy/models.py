@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, field
 
+from controller.policy.budgets import Budget, SharedRule
 from controller.policy.transition import Transition
 from controller.policy.values import (
     AggregationText,
@@ -346,7 +347,7 @@ class Metric(Model, frozen=True, kw_only=True):
         Meta(
             description="Which observations count: of this long, of this much open time, the "
             "newest so many, of so many bars that are over and what has come since, or since the "
-            "session, stage or rollout began",
+            "day, week, month, session, stage or rollout began",
         ),
     ] = timedelta(minutes=30)
     bar: Annotated[
@@ -388,6 +389,15 @@ class Metric(Model, frozen=True, kw_only=True):
         Meta(
             description="Unit of the field or query: ms, s, USD, %, bps, ratio (0 to 1), count. "
             "Conditions must use one that compares",
+        ),
+    ] = None
+    shared: Annotated[
+        SharedRule | None,
+        Meta(
+            description="Of a sum of a push source: whose observations of the version `shared` "
+            "are, which a source takes then. `by_signals`: each version's in proportion to its own "
+            "observations in the window; `equally`: half each; `baseline`: the baseline's, as if "
+            "there were no candidate"
         ),
     ] = None
     capital: Annotated[
@@ -801,6 +811,9 @@ class Policy(Model, frozen=True, kw_only=True):
     transition: Annotated[
         Transition, Meta(description="What goes gradually while the share rises")
     ] = Transition()
+    budgets: Annotated[
+        dict[Name, Budget], Meta(description="What the candidate may cost, by name")
+    ] = {}
     rollback: Annotated[Rollback, Meta(description="The way back")] = Rollback()
     false_alarm: Annotated[
         float,

@@ -162,7 +162,7 @@ class Opened:
                     store=self._store,
                     base_dir=known.path.parent,
                     rollout=state.rollout,
-                    versions=(known.plan.baseline.name, known.plan.candidate.name),
+                    versions=known.plan.versions,
                     reach=longest_window(known.plan, name),
                 )
             )

@@ -299,6 +299,7 @@ class PushSource:
             newest=request.newest,
             bar=request.bar,
             calendar=request.calendar,
+            resets=request.resets,
         )
 
     def contrast(
