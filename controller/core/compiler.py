@@ -49,23 +49,20 @@ from controller.policy.expression import (
 from controller.policy.interpolation import points
 from controller.policy.levels import Levels, can_say, gate_level, trigger_level
 from controller.policy.models import (
-    LIVE_PUBLISHERS,
-    SHARE_PUBLISHERS,
     Approval,
-    ConfigPublisher,
     Lock,
     Metric,
     Policy,
-    Quality,
     Rollback,
-    Source,
     Stage,
     Trigger,
     Unknown,
 )
 from controller.policy.models import Check as CheckModel
+from controller.policy.publisher import LIVE_PUBLISHERS, SHARE_PUBLISHERS, ConfigPublisher
 from controller.policy.quality import MEASURES, judged_sources
 from controller.policy.sampling import counted, default_min_samples
+from controller.policy.source import Quality, Source
 from controller.policy.units import PLAIN, RATIO, metric_unit
 from controller.policy.values import BarCount, window_length
 

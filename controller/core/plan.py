@@ -22,7 +22,7 @@ from controller.core.share import Share
 from controller.core.state import stage_step
 from controller.policy.budgets import SHARED, SharedRule, Spending
 from controller.policy.expression import Unit
-from controller.policy.models import Quality
+from controller.policy.source import Quality
 from controller.policy.values import Window
 
 if TYPE_CHECKING:

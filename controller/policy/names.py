@@ -9,8 +9,9 @@ from controller.policy.aggregation import COMPARABLE, RANKED, formula_of
 from controller.policy.budgets import Spending, metrics_of, spendings
 from controller.policy.expression import Unit
 from controller.policy.formulas import AGGREGATIONS, Formula, Gives
-from controller.policy.models import Metric, Policy, PushSource
+from controller.policy.models import Metric, Policy
 from controller.policy.quality import MEASURES, judged_sources
+from controller.policy.source import PushSource
 from controller.policy.units import COUNT, PLAIN, RATIO, UnitError, metric_unit
 
 

@@ -16,8 +16,9 @@ from controller.policy.checks.context import Context
 from controller.policy.checks.references import SUBJECTS
 from controller.policy.expression import Dimension
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import Metric, PushSource
+from controller.policy.models import Metric
 from controller.policy.places import Where
+from controller.policy.source import PushSource
 from controller.policy.tokens import ConditionError, scan
 from controller.policy.units import UnitError, metric_unit
 
