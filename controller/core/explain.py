@@ -9,12 +9,13 @@ from datetime import datetime
 from controller.core.assess import Checked, Judged, freeze_ends, frozen_by, judge, look_at, span
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.counting import held_ms, times
-from controller.core.decision import Decision, Explanation, Progress, RuleResult, Term
+from controller.core.decision import Decision, Explanation, Progress, RuleResult, Spent, Term
 from controller.core.enter import Effects
 from controller.core.measurement import Measurements, Outcome
 from controller.core.parameters import awaited, holds_back
 from controller.core.plan import Counting, Plan, Step
 from controller.core.share import percent_text
+from controller.core.spending import spent
 from controller.core.state import (
     APPROVAL,
     AT_BASELINE,
@@ -53,6 +54,7 @@ def explanation(
     checks: tuple[Checked, ...] = ()
     triggers: tuple[Judged, ...] = ()
     stands: tuple[str, ...] = ()
+    budgets: tuple[Spent, ...] = ()
     if measurements is not None:
         counted = before or state
         checks = tuple(
@@ -63,6 +65,7 @@ def explanation(
             for trigger in plan.guarding[step.name]
         )
         stands = _blockers(plan, step, state, checks, triggers, now)
+        budgets = spent(plan, measurements, now)
     return Explanation(
         state=state.name,
         share=state.share,
@@ -73,6 +76,7 @@ def explanation(
         clocks=(*_live_clocks(step, state), *_on_the_way(plan, state)),
         blockers=stands,
         would_have=_would_have(plan, state),
+        budgets=budgets,
         notes=notes,
     )
 

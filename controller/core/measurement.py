@@ -86,7 +86,8 @@ class Measurement(Struct, frozen=True, omit_defaults=True):
     number of observations behind the value. `mean` and `variance` (of one observation) are what a
     comparison takes where a source gives no more; `side` is what is kept of a baseline for the
     time when it has no work. `contrast` is what a `difference` or `estimate` is judged on; `lower`
-    and `upper` bound a `shift`; of a `split` `mean` is the share asked for. `as_of` is the time of
+    and `upper` bound a `shift`, whose `mean` is the candidate's as a part of the baseline's (None
+    where one is 0); of a `split` `mean` is the share asked for. `as_of` is the time of
     the newest observation; `through` the number of the last stored observation batch used.
     """
 

@@ -20,8 +20,9 @@ from controller.core.measurement import (
 )
 from controller.core.share import Share
 from controller.core.state import stage_step
+from controller.policy.budgets import SHARED, SharedRule, Spending
 from controller.policy.expression import Unit
-from controller.policy.models import Quality
+from controller.policy.source import Quality
 from controller.policy.values import Window
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class MetricPlan:
     beside: Beside = NOTHING_BESIDE
     proportion: bool = False
     bar: timedelta | None = None
+    shared: SharedRule | None = None
+    """Whose the observations of the version `shared` are."""
 
 
 def metric_of(metrics: Mapping[str, MetricPlan], key: str) -> MetricPlan | None:
@@ -285,6 +288,8 @@ class Plan:
     config_targets: tuple[str, ...]
     steps: tuple[Step, ...]
     triggers: tuple[TriggerPlan, ...]
+    budgets: tuple[Spending, ...]
+    """What their levels do are triggers."""
     rollback: RollbackPlan
     parameters: ParametersPlan | None
     baseline_kept: frozenset[str]
@@ -297,6 +302,12 @@ class Plan:
     def metric(self, key: str) -> MetricPlan | None:
         """See `metric_of`."""
         return metric_of(self.metrics, key)
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions whose observations are taken."""
+        both = (self.baseline.name, self.candidate.name)
+        return (*both, SHARED) if any(m.shared for m in self.metrics.values()) else both
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""

@@ -153,7 +153,9 @@ def mann_whitney(
     node: tree.MannWhitney, needed: int, max_age: timedelta | None, unit: tree.Unit
 ) -> Evaluate:
     """Kayenta's verdict on one metric: fails when the whole interval of the shift is beyond
-    `tolerance` of the shift, in the direction that is looked at; else it passes."""
+    `tolerance` of the shift, in the direction that is looked at, and the effect size, its ratio of
+    means, is not within what is allowed; else it passes. Where a mean is 0 there is no ratio, and
+    the size is not asked for, as Kayenta has it."""
     key, part, factor = node.key, node.tolerance.value, unit.factor
     least = max(needed, LEAST_RANKED)
 
@@ -165,10 +167,16 @@ def mann_whitney(
         allowed = part * abs(value)
         more = node.direction != "decrease" and found.lower > allowed
         less = node.direction != "increase" and found.upper < -allowed
+        effect = found.mean
+        if effect is not None and node.allowed.value:
+            more = more and effect >= 1 + node.allowed.value
+            less = less and effect <= 1 - node.allowed.value
         if outcome is Outcome.PASS and (more or less):
             outcome = Outcome.FAIL
         low, high = found.lower / factor, found.upper / factor
         words = f"shift of {low:.4g} to {high:.4g} {unit.name}".rstrip()
+        if effect is not None:
+            words += f", mean {effect:.4g} times the baseline's"
         detail = f"{words}; within {allowed / factor:.4g} it says nothing; valid at one look only"
         return outcome, (
             Term(key, value / factor, found.samples, least, unit=unit.name, detail=detail,

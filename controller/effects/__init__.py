@@ -9,13 +9,13 @@ from controller.effects.blending import blending
 from controller.effects.config import ConfigFile, Versions
 from controller.effects.file import FLAGD, OWN, Origin, ShareFile
 from controller.effects.processes import Processes
-from controller.policy.models import (
+from controller.policy.models import Policy
+from controller.policy.publisher import (
     SHARE_PUBLISHERS,
     ConfigPublisher,
     FilePublisher,
     FlagdPublisher,
     HaproxyPublisher,
-    Policy,
     WebhookPublisher,
 )
 from controller.traffic.published import Pins, Routing

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf, nextafter, sqrt
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 from controller.core.measurement import Measurement
 from controller.judge.aggregate import parse
@@ -84,13 +84,16 @@ def shift(
         remembered: Measurement = known[1]
         return remembered
     (lo, hi), (other_lo, other_hi) = slices
-    found = mann_whitney(first.values[lo:hi], second.values[other_lo:other_hi])
+    one, other = first.values[lo:hi], second.values[other_lo:other_hi]
+    found = mann_whitney(one, other)
+    means = fmean(one), fmean(other)
     places = (first.places[hi - 1], second.places[other_hi - 1])
     measured = Measurement(
         value=found.estimate * factor,
         samples=samples,
         lower=found.lower * factor,
         upper=found.upper * factor,
+        mean=means[0] / means[1] if all(means) else None,
         as_of=moment(min(places)),
     )
     first.memo[asked] = (state, measured)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, assert_never
 
+from controller.policy.periods import Period
+
 
 class Dimension(Enum):
     """What can be compared with what. Values are held in the base unit."""
@@ -62,7 +64,18 @@ class Arithmetic:
     column: int
 
 
-Term = Number | Reference | Arithmetic
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """`data.day.elapsed`: the share of a budget's period that has passed, in open time; `text` as
+    it is written. Nothing is measured for it."""
+
+    text: str
+    period: Period
+    unit: Unit
+    column: int
+
+
+Term = Number | Reference | Arithmetic | Elapsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +133,13 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class MannWhitney:
-    """`mann_whitney(metric, tolerance: 25%, direction: increase)`: fails where the interval of the
-    shift is beyond `tolerance` of the shift itself, in the direction or in either."""
+    """`mann_whitney(metric, tolerance: 25%, allowed: 0%, direction: increase)`: fails where the
+    interval of the shift is beyond `tolerance` of the shift itself, in the direction or in either,
+    and the means differ by `allowed` of the baseline's or more."""
 
     metric: str
     tolerance: Number
+    allowed: Number
     direction: Literal["increase", "decrease", "either"]
     column: int
 
@@ -184,7 +199,7 @@ class Guard:
 def references(node: Condition | Term) -> Iterator[str]:
     """Keys of every measurement that `node` reads, in the order written, repeats included."""
     match node:
-        case Number():
+        case Number() | Elapsed():
             return
         case Reference():
             yield node.key

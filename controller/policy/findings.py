@@ -107,6 +107,13 @@ CODES: Mapping[str, str] = {
     "P397": "a way that a parameter's values cannot take",
     "P398": "a constraint that breaks on the way",
     "P399": "parameters that do not arrive",
+    # Budgets
+    "P401": "a cost that nobody adds up",
+    "P402": "currencies that do not go together",
+    "P403": "levels of a budget that do not rise",
+    "P404": "a budget that does nothing",
+    "P405": "a level of a budget that is never reached",
+    "P406": "a name that a budget needs",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

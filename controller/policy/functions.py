@@ -2,6 +2,7 @@
 
 call      = VERSUS "(" METRIC { "," argument } ")"
           | "mann_whitney" "(" METRIC [ "," "tolerance" ":" QUANTITY ]
+                                      [ "," "allowed" ":" QUANTITY ]
                                       [ "," "direction" ":" DIRECTION ] ")"
           | "split_as_asked" "(" SOURCE ")"
 VERSUS    = "not_worse" | "better" | "worse"
@@ -29,6 +30,12 @@ _USAGE = {
     "split_as_asked": "write split_as_asked(SOURCE)",
 }
 
+_PARTS = {
+    "tolerance": "a tolerance is a part of the shift",
+    "allowed": "what is allowed is a part of the baseline's mean",
+}
+"""Quantities of `mann_whitney`, and what each is a part of."""
+
 Call = Versus | MannWhitney | SplitAsAsked
 
 
@@ -38,8 +45,10 @@ def write_call(node: Call) -> str:
         case SplitAsAsked():
             return f"split_as_asked({node.source})"
         case MannWhitney():
-            words = f"tolerance: {node.tolerance.text}, direction: {node.direction}"
-            return f"mann_whitney({node.metric}, {words})"
+            words = [f"tolerance: {node.tolerance.text}", f"direction: {node.direction}"]
+            if node.allowed.value:
+                words.insert(1, f"allowed: {node.allowed.text}")
+            return f"mann_whitney({node.metric}, {', '.join(words)})"
     margin = f"{MARGINS[node.function]}: {node.margin.text}"
     relative = " of baseline" if node.relative else ""
     than = f", than: {node.than.text}" if node.than is not None else ""
@@ -138,7 +147,7 @@ class Calls(Cursor):
         worse: Literal["increase", "decrease", "either"] = "either"
         if known.better is not None:
             worse = "increase" if known.better == "lower" else "decrease"
-        tolerance: Number | None = None
+        parts: dict[str, Number] = {}
         direction = ""
         while self._take(","):
             if self._now.text == "direction" and not direction:
@@ -150,21 +159,25 @@ class Calls(Cursor):
                 self._at += 1
                 direction = word.text
                 continue
-            self._named("tolerance" if tolerance is None else ")", usage)
-            tolerance = self._quantity()
-            self._not_negative(tolerance)
-            if not compares(tolerance.unit, PLAIN):
-                message = f"a tolerance is a part of the shift, {tolerance.text} is none"
-                raise self._error_at(tolerance.column, "P203", message, "write it like 25%")
+            name = next((part for part in _PARTS if part not in parts), ")")
+            if self._now.text in _PARTS and self._now.text not in parts:
+                name = self._now.text
+            self._named(name, usage)
+            part = parts[name] = self._quantity()
+            self._not_negative(part)
+            if not compares(part.unit, PLAIN):
+                message = f"{_PARTS[name]}, {part.text} is none"
+                raise self._error_at(part.column, "P203", message, "write it like 25%")
         self._expect(")", "close the parenthesis")
         if not known.sampled:
             message = f"{metric.text} has no observations that could be ranked"
             hint = "only a mean, ratio or quantile of a push source has; or write not_worse"
             raise self._error(metric, "P207", message, hint)
-        if tolerance is None:
-            tolerance = Number(0.25, UNITS["%"], TOLERANCE, function.column)
+        percent = UNITS["%"]
+        tolerance = parts.get("tolerance", Number(0.25, percent, TOLERANCE, function.column))
+        allowed = parts.get("allowed", Number(0.0, percent, "0%", function.column))
         wanted = cast(Literal["increase", "decrease", "either"], direction or worse)
-        return MannWhitney(metric.text, tolerance, wanted, function.column)
+        return MannWhitney(metric.text, tolerance, allowed, wanted, function.column)
 
     def _split(self, function: Token) -> SplitAsAsked:
         source = self._now

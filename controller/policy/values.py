@@ -9,6 +9,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from controller.policy.periods import (
+    LONGEST_ZONE,
+    PERIOD_PATTERN,
+    ZONE_PATTERN,
+    Period,
+    parse_period,
+    parse_zone,
+)
+
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
 ATTRIBUTE_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$"
@@ -86,10 +95,12 @@ def parse_rate(value: object) -> float:
 
 
 def parse_window(value: object) -> Any:
-    """`30m`, `30m open`, `last 100`, `60 bars`, or `session`, `stage`, `rollout`. Raises
-    ValueError with the remedy."""
+    """`30m`, `30m open`, `last 100`, `60 bars`, `day`, `month in Europe/London`, or `session`,
+    `stage`, `rollout`. Raises ValueError with the remedy."""
     if value in WINDOWS:
         return value
+    if isinstance(value, str) and re.match(PERIOD_PATTERN, value):
+        return parse_period(value)
     text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
     if re.match(NEWEST_PATTERN, text):
         count = int(text.removeprefix("last "))
@@ -105,7 +116,7 @@ def parse_window(value: object) -> Any:
     except ValueError:
         raise ValueError(
             f"{value!r} is not a window; write a duration (30m, or 30m open for open time), "
-            "last 100, 60 bars, or session, stage, rollout"
+            "last 100, 60 bars, day, week, month, or session, stage, rollout"
         ) from None
 
 
@@ -180,7 +191,7 @@ Moment = Annotated[
     ),
 ]
 Window = Annotated[
-    timedelta | OpenTime | Newest | BarCount | Literal["session", "stage", "rollout"],
+    timedelta | OpenTime | Newest | BarCount | Period | Literal["session", "stage", "rollout"],
     Meta(
         extra={"read": parse_window, "kind": "[a window](#values)"},
         extra_json_schema={
@@ -189,9 +200,18 @@ Window = Annotated[
                 _text(OPEN_PATTERN, "30m open"),
                 _text(NEWEST_PATTERN, "last 100"),
                 _text(BARS_PATTERN, "60 bars"),
+                _text(PERIOD_PATTERN, "day", "month in Europe/London")
+                | {"maxLength": len("month in ") + LONGEST_ZONE},
                 {"enum": list(WINDOWS)},
             ]
         },
+    ),
+]
+Zone = Annotated[
+    str,
+    Meta(
+        extra={"read": parse_zone, "kind": "a time zone (America/New_York)"},
+        extra_json_schema=_text(ZONE_PATTERN, "America/New_York") | {"maxLength": LONGEST_ZONE},
     ),
 ]
 Dependence = Annotated[

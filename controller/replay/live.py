@@ -22,7 +22,7 @@ from controller.effects.base import EffectError, NotYet, Target
 from controller.effects.config import ConfigFile
 from controller.effects.file import Origin, ShareFile
 from controller.policy.load import LoadedPolicy, load_text
-from controller.policy.models import ConfigPublisher
+from controller.policy.publisher import ConfigPublisher
 from controller.replay.expect import as_claimed
 from controller.replay.feed import Clock, Feed
 from controller.replay.runner import MARGIN, initial_state, plan_of, resolution, things

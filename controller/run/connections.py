@@ -18,7 +18,7 @@ from controller.effects import ALERTS, open_targets
 from controller.effects.base import EffectError, Target
 from controller.effects.file import ShareFile
 from controller.policy.findings import did_you_mean
-from controller.policy.models import PushSource as PushModel
+from controller.policy.source import PushSource as PushModel
 from controller.run.plans import Plans
 from controller.run.presence import Refusals
 from controller.run.unit import UnknownRollout, no_such
@@ -162,7 +162,7 @@ class Opened:
                     store=self._store,
                     base_dir=known.path.parent,
                     rollout=state.rollout,
-                    versions=(known.plan.baseline.name, known.plan.candidate.name),
+                    versions=known.plan.versions,
                     reach=longest_window(known.plan, name),
                 )
             )

@@ -142,14 +142,16 @@ def functions() -> st.SearchStrategy[MannWhitney | SplitAsAsked]:
     return _FUNCTIONS
 
 
+_ALLOWED = [Number(0.0, UNITS["%"], "0%", 0), Number(0.1, UNITS["%"], "10%", 0)]
 _FUNCTIONS: st.SearchStrategy[MannWhitney | SplitAsAsked] = st.sampled_from(
     [
         SplitAsAsked("signals", 0),
         *(
-            MannWhitney(name, Number(value, unit, text, 0), direction, 0)
+            MannWhitney(name, Number(value, unit, text, 0), allowed, direction, 0)
             for name in sorted(NAMES.metrics)
             for text, value, unit in _LITERALS["plain"]
             for direction in _DIRECTIONS
+            for allowed in _ALLOWED
         ),
     ]
 )

@@ -5,6 +5,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from controller.cli.render import words
+from controller.cli.render.budgets import spent_lines
 from controller.cli.render.rules import rules_table
 from controller.core.decision import Decision, Explanation
 from controller.core.event import Acknowledgement, Command, Drift, Event, PolicyEdit, Tick
@@ -39,6 +40,7 @@ def explain_screen(
     parts += [Text(f"  {blend}")] if blend else []
     parts += _measured(told)
     parts += [Text(f"  dry run: {line}", style="cyan") for line in told.would_have]
+    parts += spent_lines(told.budgets)
     if told.blockers:
         goal = f"to advance to {told.next_state}" if told.next_state else "to advance"
         parts.append(Rule(goal, align="left", style="dim"))

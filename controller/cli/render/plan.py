@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from controller.cli.render import words
+from controller.cli.render.budgets import budget_lines
 from controller.core.assess import span
 from controller.core.calendar import EPOCH, milliseconds
 from controller.core.completion import Left, left
@@ -50,6 +51,10 @@ def _lines(
         yield from _trigger(trigger)
     yield from _way_back(plan)
     yield ""
+    if plan.budgets:
+        yield "What the candidate may cost"
+        yield from budget_lines(plan.budgets)
+        yield ""
     if plan.trigger_level < plan.false_alarm:
         count = round(plan.false_alarm / plan.trigger_level)
         yield (

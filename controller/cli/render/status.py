@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.render import words
+from controller.cli.render.budgets import spent_lines
 from controller.cli.render.rules import rules_table
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
@@ -100,6 +101,7 @@ def screen(view: View, *, local: bool) -> RenderableType:
         parts += [Rule(f"measured {age} ago", align="left", style="dim"), rules_table(view.told)]
     if view.told is not None:
         parts += [Text(f"  dry run: {line}", style="cyan") for line in view.told.would_have]
+        parts += spent_lines(view.told.budgets)
     parts += _waits(view)
     parts += _history(view, local=local)
     return Group(*parts)

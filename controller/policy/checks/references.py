@@ -5,12 +5,8 @@ from posixpath import normpath
 
 from controller.policy.checks.context import WATCH, Context, percent_text, weights
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import (
-    HaproxyPublisher,
-    Publisher,
-    Stage,
-    WebhookPublisher,
-)
+from controller.policy.models import Stage
+from controller.policy.publisher import HaproxyPublisher, Publisher, WebhookPublisher
 
 RESERVED = frozenset(
     {"pending", "rolling_back", "partial", "cooldown", "rolled_back", "locked", "completed"}

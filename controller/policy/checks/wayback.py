@@ -6,8 +6,10 @@ from datetime import timedelta
 from controller.policy.calendars import CALENDARS
 from controller.policy.checks.context import Context, action, unmeasured
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import LIVE_PUBLISHERS, PushSource, Unknown
+from controller.policy.models import Unknown
 from controller.policy.places import Where
+from controller.policy.publisher import LIVE_PUBLISHERS
+from controller.policy.source import PushSource
 from controller.policy.transition import Blend
 from controller.policy.values import window_length
 

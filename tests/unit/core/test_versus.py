@@ -202,6 +202,26 @@ def test_the_interval_of_the_shift_beyond_its_tolerance_fails(
     assert said(f"mann_whitney(latency{arguments})", found)[0] is outcome
 
 
+@pytest.mark.parametrize(
+    ("direction", "ends", "mean", "outcome"),
+    [
+        ("increase", (0.06, 0.12), 1.10, FAIL),
+        ("increase", (0.06, 0.12), 1.09, PASS),
+        ("increase", (0.06, 0.12), None, FAIL),
+        ("decrease", (-0.12, -0.06), 0.90, FAIL),
+        ("decrease", (-0.12, -0.06), 0.91, PASS),
+        ("either", (-0.12, -0.06), 1.5, PASS),
+    ],
+)
+def test_a_shift_within_the_allowed_effect_passes(
+    direction: str, ends: tuple[float, float], mean: float | None, outcome: Outcome
+) -> None:
+    """Where a mean is 0 there is no effect size, and it is not asked for."""
+    found = Measurement(value=sum(ends) / 2, samples=60, lower=ends[0], upper=ends[1], mean=mean)
+    call = f"mann_whitney(latency, allowed: 10%, direction: {direction})"
+    assert said(call, found)[0] is outcome
+
+
 def test_few_observations_are_not_ranked() -> None:
     found = Measurement(value=0.1, samples=29, lower=0.06, upper=0.12)
     outcome, term = said("mann_whitney(latency)", found)
@@ -271,6 +291,7 @@ NAMES = Names(
         "better(latency, by: 0.1 of baseline)",
         "not_worse(latency, margin: 5ms, than: 2s)",
         "mann_whitney(latency, tolerance: 10%, direction: either)",
+        "mann_whitney(latency, tolerance: 25%, allowed: 15%, direction: increase)",
         "split_as_asked(ops)",
     ],
 )

@@ -25,7 +25,8 @@ from controller.effects.base import EffectError
 from controller.effects.file import Origin
 from controller.effects.webhook import Webhook, signature, signing_key
 from controller.policy.load import load_text
-from controller.policy.models import ReadBack, Secret, WebhookPublisher
+from controller.policy.publisher import ReadBack, WebhookPublisher
+from controller.policy.source import Secret
 from controller.traffic.published import Routing
 
 PAGE = (Path(__file__).parents[3] / "docs" / "targets.md").read_text(encoding="utf-8")

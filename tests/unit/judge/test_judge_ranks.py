@@ -83,6 +83,7 @@ def test_the_newest_of_a_window_are_ranked_in_the_base_unit() -> None:
     found = shift(new, old, "quantile(x, 95%)", T0 - DAY, T0 + DAY, 0.001)
     expected = mann_whitney([5.0, 6.0, 9.0], [float(n) for n in range(NEWEST)])
     assert found.samples == 3
+    assert found.mean == pytest.approx(20 / 3 / ((NEWEST - 1) / 2))
     assert found.value == pytest.approx(expected.estimate / 1000)
     assert (found.lower, found.upper) == pytest.approx(
         (expected.lower / 1000, expected.upper / 1000)
@@ -95,3 +96,8 @@ def test_nothing_to_rank_is_no_data() -> None:
     for one, other in ((full, None), (empty.window("v"), full)):
         assert shift(one, other, "mean(x)", T0 - DAY, T0 + DAY).status == "no_data"
     assert shift(full, full, "mean(x)", T0 + DAY, T0 + DAY).status == "no_data"
+
+
+def test_there_is_no_ratio_of_means_where_one_is_nothing() -> None:
+    found = shift(window([1.0, 2.0]), window([-1.0, 1.0]), "mean(x)", T0 - DAY, T0 + DAY)
+    assert (found.status, found.mean) == ("ok", None)

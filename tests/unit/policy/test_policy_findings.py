@@ -533,6 +533,8 @@ def test_the_policy_that_the_cases_change_is_clean() -> None:
         ("mann_whitney(latency, direction: »up)", "P207", "increase"),
         ("mann_whitney(latency, tolerance: »-5%)", "P207", "without minus"),
         ("mann_whitney(latency, tolerance: »5ms)", "P203", "25%"),
+        ("mann_whitney(latency, allowed: »5ms)", "P203", "25%"),
+        ("mann_whitney(latency, allowed: 5%, »allowed: 6%)", "P201", "mann_whitney("),
         ("split_as_asked(»files)", "P207", "type: push"),
         ("»accuracy >= 85%", "P202", "candidate.accuracy"),
         ("»signals > 2m", "P202", "signals.silent"),
@@ -742,6 +744,7 @@ def test_every_code_is_held_by_a_test() -> None:
     elsewhere |= {"P351", "P352", "P353"}  # test_traffic_findings
     elsewhere |= {"P391", "P392", "P393", "P394"}  # test_blend_findings
     elsewhere |= {"P395", "P396", "P397", "P398", "P399"}  # test_parameter_findings
+    elsewhere |= {"P401", "P402", "P403", "P404", "P405", "P406"}  # test_budget_findings
 
     assert {case[2] for case in CASES.values()} | elsewhere == set(CODES)
 
