@@ -28,7 +28,8 @@ from controller.demo.screen import Frame, Move, Screen
 from controller.demo.turnover import Turnover, turnover
 from controller.demo.version import Version, load_version
 from controller.policy.load import load_policy
-from controller.policy.models import ConfigPublisher, Policy
+from controller.policy.models import Policy
+from controller.policy.publisher import ConfigPublisher
 from controller.run.controller import TickReport
 from controller.run.recall import NothingThere, Recalled, recall
 from controller.run.service import Service
