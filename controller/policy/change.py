@@ -95,6 +95,8 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _blend(old.transition.blend, new.transition.blend)
     yield from _plain("transition.parameters", old.transition.parameters,
                       new.transition.parameters, safe=False)  # fmt: skip
+    yield from _plain("transition.handover", old.transition.handover,
+                      new.transition.handover, safe=False)  # fmt: skip
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)

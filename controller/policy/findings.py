@@ -105,6 +105,13 @@ CODES: Mapping[str, str] = {
     "P397": "a way that a parameter's values cannot take",
     "P398": "a constraint that breaks on the way",
     "P399": "parameters that do not arrive",
+    # Handover
+    "P411": "a handover from a process to itself",
+    "P412": "a directory of the handover that something else writes to",
+    "P413": "a handover where the candidate is in charge already",
+    "P414": "a handover that its stage does not last for",
+    "P415": "a start that does not come through the handover",
+    "P416": "an agreement on a position that is closed",
 }
 """Every code and its title. A code keeps its meaning for good."""
 
