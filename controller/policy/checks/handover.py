@@ -62,11 +62,11 @@ def comes_to_an_end(context: Context) -> Iterator[Finding]:
             hint = did_you_mean(said.stage, names)
             yield places.at(where, "P301", f"unknown stage {said.stage!r}", hint)
         else:
-            message = f"in {WATCH} the candidate is in charge, and no stage is before it"
-            if said.stage is not None:
-                message = f"in {WATCH} the candidate is in charge already"
+            told = "already" if said.stage is not None else "from the start"
+            message = f"in {WATCH} the candidate is in charge {told}"
             hint = "name a stage before promotion"
-            yield places.at_key(where if said.stage else HERE, "P413", message, hint)
+            at = places.at if said.stage is not None else places.at_key
+            yield at(where if said.stage is not None else HERE, "P413", message, hint)
         return
     stage = policy.stages[number]
     needs, has = _longest(context, said), len(weights(stage)) * deadline(stage)
