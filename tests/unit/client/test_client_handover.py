@@ -32,6 +32,15 @@ def test_without_a_turn_nobody_writes(pair: Pair) -> None:
     assert pair.writers() == []
 
 
+def test_under_a_new_order_nobody_writes_before_a_turn_has_taken_it_on(pair: Pair) -> None:
+    pair.through(Phase.WARM)
+    assert pair.writers() == ["engine-1"]
+    pair.say(pair.effect(Phase.COPY))
+    assert pair.writers() == []
+    pair.turn()
+    assert pair.writers() == ["engine-1"]
+
+
 def test_the_writing_passes_with_everything_that_is_held(pair: Pair) -> None:
     pair.through(Phase.WARM)
     assert pair.writers() == ["engine-1"]

@@ -207,6 +207,18 @@ def test_an_agreement_that_is_asked_for_again_has_the_time_that_is_left() -> Non
     assert phases(driver)[-2:] == ["fence", "write"]
 
 
+def test_paused_time_is_no_time_to_agree() -> None:
+    driver = driver_of(POLICY, Phase.AGREE)
+    ticks(driver, 21 + 15)
+    driver.command("pause")
+    ticks(driver, 50)
+    driver.command("resume")
+    ticks(driver, 4)
+    assert phases(driver)[-1] == "agree"
+    ticks(driver, 1)
+    assert phases(driver)[-1] == "write"
+
+
 @pytest.mark.parametrize("phase", [Phase.FENCE, Phase.WRITE])
 def test_where_nobody_writes_a_pause_does_not_hold_it_up(phase: Phase) -> None:
     driver = driver_of(POLICY, phase)
