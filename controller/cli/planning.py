@@ -130,6 +130,10 @@ def show(found: Planned, start: datetime, *, as_json: bool) -> None:
         from controller.cli.render.parameters import way_lines
 
         say("\n".join(way_lines(found.plan, found.policy, found.path.parent)))
+    if found.plan.handover is not None:
+        from controller.cli.render.handover import handover_lines
+
+        say("\n".join(handover_lines(found.plan, found.policy)))
     for finding in found.findings:
         say()
         say(str(finding))
@@ -169,6 +173,11 @@ def _data(found: Planned) -> dict[str, Any]:
             "acknowledge_ms": compiled.parameters.within_ms,
         },
         "blend": blending(found.policy),
+        "handover": compiled.handover and {
+            "stage": compiled.handover.stage, "phases": compiled.handover.phases,
+            "agree_ms": compiled.handover.agree_ms, "otherwise": compiled.handover.otherwise,
+            "answer_ms": compiled.handover.answer_ms,
+        },
         "evidence": evidence_data(found.evidence),
         "findings": [finding_data(finding) for finding in found.findings],
     }  # fmt: skip

@@ -171,6 +171,7 @@ def _view(
         parameters=_parameters(plans, state, at),
         standing=standing(plan, state, at),
         blend=_blend(plans, state, at),
+        handover=_handover(plans, state, at),
     )
 
 
@@ -191,6 +192,16 @@ def _parameters(plans: "Plans", state: "State", at: "datetime") -> tuple[str, ..
     if known.plan.parameters is None or state.parameters is None or not live:
         return ()
     return tuple(now_lines(known.policy, known.path.parent, state.parameters.progress))
+
+
+def _handover(plans: "Plans", state: "State", at: "datetime") -> tuple[str, ...]:
+    """What both processes say of a handover; empty without one."""
+    from controller.cli.render.handover import said_lines
+
+    known = plans.known(state.policy, at)
+    if known.plan.handover is None or state.handover is None:
+        return ()
+    return tuple(said_lines(known.plan.handover, known.path.parent))
 
 
 def recall_last(store: "Store", plans: "Plans", rollout: str) -> Any:
@@ -251,6 +262,9 @@ def _as_data(view: "View") -> dict[str, Any]:
         "parameters_acknowledged": not awaited(state),
         "progress": view.standing,
         "blend": view.blend or None,
+        "handover": state.handover and state.handover.phase,
+        "handover_acknowledged": state.handover is None or not state.handover.key,
+        "handover_said": view.handover,
     }
 
 

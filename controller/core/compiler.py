@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from controller.core.calendar import Calendar, milliseconds
-from controller.core.effect import Severity
+from controller.core.effect import Phase, Severity
 from controller.core.machine import RolloutMachine
 from controller.core.measurement import (
     BASELINE,
@@ -19,6 +19,7 @@ from controller.core.measurement import (
 )
 from controller.core.plan import (
     HOLD,
+    WATCH,
     ApprovalPlan,
     Beside,
     Check,
@@ -26,6 +27,7 @@ from controller.core.plan import (
     Confirm,
     Counting,
     FreezeWindow,
+    HandoverPlan,
     MetricPlan,
     ParametersPlan,
     Plan,
@@ -46,6 +48,7 @@ from controller.policy.expression import (
     Guard,
     references,
 )
+from controller.policy.handover import agrees, closes, span_of
 from controller.policy.interpolation import points
 from controller.policy.levels import Levels, can_say, gate_level, trigger_level
 from controller.policy.models import (
@@ -142,6 +145,7 @@ def compile_plan(
         budgets=budgets,
         rollback=rollback,
         parameters=_parameters(policy, steps),
+        handover=_handover(policy, steps),
         baseline_kept=frozenset(
             here.name
             for here, following in pairwise(steps)
@@ -385,6 +389,29 @@ def _parameters(policy: Policy, steps: tuple[Step, ...]) -> ParametersPlan | Non
         otherwise=asked.otherwise if asked is not None else "rollback",
         back=back.over if back is not None else None,
         at_once_from=Severity[(back.at_once_from if back is not None else "low").upper()],
+    )
+
+
+def _handover(policy: Policy, steps: tuple[Step, ...]) -> HandoverPlan | None:
+    said, tick = policy.transition.handover, policy.schedule.tick
+    if said is None:
+        return None
+    seats, position = said.processes, said.position
+    phases = [Phase.WARM, Phase.COPY]
+    if agrees(said):
+        phases.append(Phase.AGREE)
+    if closes(said):
+        phases.append(Phase(position.mode))
+    return HandoverPlan(
+        stage=said.stage or [step.stage for step in steps if step.stage != WATCH][-1],
+        phases=(*phases, Phase.FENCE, Phase.WRITE),
+        answer_ms=milliseconds(seats.within),
+        agree_ms=milliseconds(span_of(said.within, tick)),
+        otherwise=said.otherwise or "ramp",
+        close_ms=milliseconds(span_of(position.within, tick)),
+        close_otherwise=position.otherwise or "rollback",
+        converges=position.mode == "converge",
+        place=(seats.directory, seats.baseline, seats.candidate),
     )
 
 

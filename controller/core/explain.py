@@ -6,10 +6,12 @@ state before and the event, so that any past explanation can be computed again.
 
 from datetime import datetime
 
-from controller.core.assess import Checked, Judged, freeze_ends, frozen_by, judge, look_at, span
+from controller.core import handover
+from controller.core.assess import Checked, Judged, freeze_ends, judge, look_at, span
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.counting import held_ms, times
 from controller.core.decision import Decision, Explanation, Progress, RuleResult, Spent, Term
+from controller.core.effect import Phase
 from controller.core.enter import Effects
 from controller.core.measurement import Measurements, Outcome
 from controller.core.parameters import awaited, holds_back
@@ -171,6 +173,8 @@ def _blockers(
     if shares:
         found.append(f"share: {shares} target(s) have not acknowledged it")
     found += _parameters_wait(plan, step, state)
+    if handover.holds_back(plan, step, state):
+        found.append(f"handover: {handover_waits(plan, state)}")
     if not state.told_to_advance:
         if state.dwell_ms < step.hold_ms:
             left = step.hold_ms - state.dwell_ms
@@ -185,7 +189,7 @@ def _blockers(
             waits = _unmeasured(judged, judged.trigger.counting, now, plan.calendar)
             words = "firing" if judged.firing else _why(judged.outcome, judged.terms, waits)
             found.append(f"trigger {judged.trigger.name}: {words}")
-    window = frozen_by(plan, now)
+    window = plan.frozen_by(now)
     if window:
         found.append(f"freeze: {window} until {freeze_ends(plan, now):%Y-%m-%d %H:%M} UTC")
     if not plan.calendar.is_open(now):
@@ -208,6 +212,41 @@ def _parameters_wait(plan: Plan, step: Step, state: State) -> list[str]:
         left = span(way.over_ms - vector.spent_ms)
         found.append(f"parameters: {left} of {span(way.over_ms)} to go")
     return found
+
+
+_DOES = {
+    Phase.WARM: "{candidate} is warming up",
+    Phase.COPY: "{candidate} takes a copy of what {baseline} holds, and has to reproduce it",
+    Phase.AGREE: "both targets have to agree",
+    Phase.DRAIN: "{baseline} only reduces its position, until it is flat",
+    Phase.FLATTEN: "{baseline} closes its position",
+    Phase.FENCE: "{baseline} writes no more, {candidate} takes over what it holds",
+    Phase.WRITE: "{candidate} writes",
+    Phase.RETIRE: "{candidate} writes, {baseline} may stop",
+    Phase.BACK: "{baseline} writes",
+}
+
+
+def handover_words(state: State) -> str:
+    """What the phase is about; empty without a handover."""
+    here = state.handover
+    if here is None:
+        return ""
+    return _DOES[here.phase].format(baseline=here.place[1], candidate=here.place[2])
+
+
+def handover_waits(plan: Plan, state: State) -> str:
+    """What the handover waits for, for how long, and what comes of it."""
+    way, here = plan.handover, state.handover
+    if way is None or here is None:
+        return "not begun"
+    if not here.key:
+        return f"goes on in {way.stage} where nothing holds it up"
+    limit = handover.limit_ms(way, here.phase)
+    waits = f", for {span(here.waited_ms)}" if here.waited_ms or limit is not None else ""
+    if limit is not None:
+        waits += f" of {span(limit)}, then {handover.otherwise(way, here.phase)}"
+    return f"{handover_words(state)}{waits}"
 
 
 def _why(outcome: Outcome, terms: tuple[Term, ...], count: str) -> str:
@@ -244,10 +283,23 @@ def _live_clocks(step: Step, state: State) -> tuple[Progress, ...]:
 
 
 def _on_the_way(plan: Plan, state: State) -> tuple[Progress, ...]:
-    """How far the parameters are, and when they go further."""
-    way, vector = plan.parameters, state.parameters
+    """How far the parameters and the handover are, and when they go further."""
     at_rest = state.name.partition(".")[0] in (*AT_BASELINE, COMPLETED)
-    if way is None or vector is None or not way.over_ms or at_rest:
+    return () if at_rest else (*_parameters_clock(plan, state), *_handover_clock(plan, state))
+
+
+def _handover_clock(plan: Plan, state: State) -> tuple[Progress, ...]:
+    way, here = plan.handover, state.handover
+    limit = handover.limit_ms(way, here.phase) if way is not None and here is not None else None
+    if way is None or here is None or not here.key or limit is None:
+        return ()
+    note = f"{handover_words(state)}; then {handover.otherwise(way, here.phase)}"
+    return (Progress("handover", here.waited_ms, limit, note),)
+
+
+def _parameters_clock(plan: Plan, state: State) -> tuple[Progress, ...]:
+    way, vector = plan.parameters, state.parameters
+    if way is None or vector is None or not way.over_ms:
         return ()
     note = f"at {percent_text(vector.progress)}"
     following = next((point for point in way.grid if point > vector.progress), None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from controller.core.calendar import Calendar
 from controller.core.decision import Term
-from controller.core.effect import Severity
+from controller.core.effect import Phase, Severity
 from controller.core.measurement import (
     BASELINE,
     CANDIDATE,
@@ -225,6 +225,24 @@ class ParametersPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HandoverPlan:
+    """How the writing of orders passes to the candidate's process. `phases` forward, in order; from
+    the second on in `stage`, which is not left before the last. Unanswered for `answer_ms` it goes
+    back; not agreed on a target within `agree_ms`, `otherwise`; the position not closed within
+    `close_ms`, `close_otherwise`. `converges`: always by a ramp. `place`: see `State`."""
+
+    stage: str
+    phases: tuple[Phase, ...]
+    answer_ms: int
+    agree_ms: int
+    otherwise: Literal["ramp", "rollback"]
+    close_ms: int
+    close_otherwise: Literal["flatten", "rollback"]
+    converges: bool
+    place: tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackPlan:
     """The way back. `restart` is the name of the step to start from again."""
 
@@ -292,6 +310,7 @@ class Plan:
     """What their levels do are triggers."""
     rollback: RollbackPlan
     parameters: ParametersPlan | None
+    handover: HandoverPlan | None
     baseline_kept: frozenset[str]
     """Steps after which the baseline is frozen: its last good measurements are kept there."""
     machine: "RolloutMachine"
@@ -308,6 +327,13 @@ class Plan:
         """The versions whose observations are taken."""
         both = (self.baseline.name, self.candidate.name)
         return (*both, SHARED) if any(m.shared for m in self.metrics.values()) else both
+
+    def frozen_by(self, now: datetime) -> str:
+        """Name of the freeze window at `now`, or empty."""
+        for window in self.freeze:
+            if window.start <= now < window.end:
+                return window.name
+        return ""
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""

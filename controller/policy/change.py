@@ -98,6 +98,8 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
                       new.transition.parameters, safe=False)  # fmt: skip
     for path, before, after, safe in differences(old.budgets, new.budgets):
         yield from _plain(path, before, after, safe=safe)
+    yield from _plain("transition.handover", old.transition.handover,
+                      new.transition.handover, safe=False)  # fmt: skip
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)

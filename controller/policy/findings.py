@@ -114,6 +114,13 @@ CODES: Mapping[str, str] = {
     "P404": "a budget that does nothing",
     "P405": "a level of a budget that is never reached",
     "P406": "a name that a budget needs",
+    # Handover
+    "P411": "a handover from a process to itself",
+    "P412": "a directory of the handover that something else writes to",
+    "P413": "a handover where the candidate is in charge already",
+    "P414": "a handover that its stage does not last for",
+    "P415": "a start that does not come through the handover",
+    "P416": "an agreement on a position that is closed",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

@@ -202,6 +202,17 @@ transition:
     constraints: [entry.offset < entry.limit]
     acknowledge: {directory: live/acknowledged, by: [engine, risk], within: 1m, else: rollback}
     back: {over: 10m, at_once_from: high}
+  handover:
+    stage: full
+    processes: {directory: live/handover, baseline: engine-1, candidate: engine-3, within: 1m}
+    ready: {bars: 200, decisions: 50}
+    reproduce: {position: 0, risk: 0.1%}
+    when: targets_agree
+    band: 0.02
+    within: 20 ticks
+    else: ramp
+    ramp: 20 ticks
+    position: {mode: transfer}
 
 budgets:
   data:

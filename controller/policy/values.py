@@ -32,6 +32,8 @@ WINDOWS = ("session", "stage", "rollout")
 DEPENDENCES = ("hac", "independent")
 OPEN_PATTERN = DURATION_PATTERN.replace("$", " open$")
 NEWEST_PATTERN = r"^last [1-9]\d*(_\d+)*$"
+TICKS_PATTERN = r"^[1-9]\d*(_\d+)* ticks?$"
+MOST_TICKS = 100_000
 MOST_NEWEST = 100_000
 """More observations than this are not held one by one."""
 LONGEST = timedelta(days=3660)
@@ -118,6 +120,27 @@ def parse_window(value: object) -> Any:
             f"{value!r} is not a window; write a duration (30m, or 30m open for open time), "
             "last 100, 60 bars, day, week, month, or session, stage, rollout"
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """So many looks: the policy's `schedule.tick` each."""
+
+    count: int
+
+
+def parse_patience(value: object) -> Any:
+    """`20 ticks` or a duration. Raises ValueError with the remedy."""
+    text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
+    if re.match(TICKS_PATTERN, text):
+        count = int(text.split()[0])
+        if count <= MOST_TICKS:
+            return Ticks(count)
+        raise ValueError(f"{value!r} is too many; write {MOST_TICKS} ticks or fewer, or a duration")
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no span; write 20 ticks, or a duration (5m)") from None
 
 
 def parse_dependence(value: object) -> Any:
@@ -219,6 +242,15 @@ Dependence = Annotated[
     Meta(
         extra={"read": parse_dependence, "kind": "`hac`, `independent`, or a duration"},
         extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "5m"), {"enum": list(DEPENDENCES)}]},
+    ),
+]
+Patience = Annotated[
+    timedelta | Ticks,
+    Meta(
+        extra={"read": parse_patience, "kind": "a number of looks (20 ticks), or a duration"},
+        extra_json_schema={
+            "anyOf": [_text(TICKS_PATTERN, "20 ticks"), _text(DURATION_PATTERN, "5m")]
+        },
     ),
 ]
 Name = Annotated[

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from controller.core import handover
 from controller.core.calendar import AlwaysOpen
 from controller.core.measurement import BASELINE, Measurement
 from controller.core.parameters import moves
@@ -123,7 +124,7 @@ class _Stretches:
         if not self._possible or state.counters or state.firing or state.unacknowledged:
             return 0
         step = self._step
-        if moves(self._plan, step, state):
+        if moves(self._plan, step, state) or handover.moves(self._plan, state):
             return 0
         before_dwell = self._before(step.hold_ms - state.dwell_ms)
         if before_dwell > 0 and not state.told_to_advance:
@@ -144,7 +145,7 @@ class _Stretches:
             return 0
         if state.name != step.name or state.unacknowledged or state.told_to_advance:
             return 0
-        if moves(plan, step, state):
+        if moves(plan, step, state) or handover.moves(plan, state):
             return 0
         clocks = replace(
             before,

@@ -13,13 +13,14 @@ from typing import cast
 
 import msgspec
 
+from controller.core import handover
 from controller.core.back import is_settled
 from controller.core.calendar import EPOCH
 from controller.core.clocks import next_due
 from controller.core.compiler import compile_plan
 from controller.core.decide import decide
 from controller.core.decision import Decision
-from controller.core.effect import Activate, Alert, Effect, SetShare
+from controller.core.effect import Activate, Alert, Effect, HandOver, Phase, SetShare
 from controller.core.event import Acknowledgement, Command, CommandName, Drift, Event, Tick
 from controller.core.measurement import Outcome
 from controller.core.parameters import standing
@@ -115,6 +116,7 @@ def initial_state(scenario: Scenario, plan: Plan, feed: Feed) -> State:
         entered_at=start,
         step_since=start,
         parameters=standing(plan, step),
+        handover=handover.standing(plan, step),
         frozen=feed.baseline_before() if step.frozen_baseline else {},
     )
 
@@ -289,6 +291,8 @@ def _urgency(waiting: _Waiting) -> int:
     effect = waiting.effect
     if isinstance(effect, SetShare):
         return 0 if effect.share == NONE else 1
+    if isinstance(effect, HandOver) and effect.phase is Phase.BACK:
+        return 0
     return 2
 
 
@@ -303,14 +307,10 @@ def _deliver_waiting(run: Run) -> None:
         if run.clock.elapsed < run.targets_out.get(target, timedelta(0)):
             waiting.not_before = now + wait_after(waiting.attempts, run.random)
             waiting.attempts += 1
-            if waiting.attempts == 1 and _awaited(run.state, key):
+            if waiting.attempts == 1 and run.state.awaits(key):
                 settle(run, Acknowledgement(key, ok=False, detail=f"{target} is out of reach"),
                         deliver=False)  # fmt: skip
             continue
         run.waiting.remove(waiting)
-        if _awaited(run.state, key):
+        if run.state.awaits(key):
             settle(run, Acknowledgement(key, ok=True, detail="read back"))
-
-
-def _awaited(state: State, key: str) -> bool:
-    return key in state.unacknowledged or key in state.overdue

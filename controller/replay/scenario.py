@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.core.compiler import SHARE_TARGET, step_names
+from controller.core.enter import HANDOVER
 from controller.core.measurement import Outcome
 from controller.core.share import Share, from_percent
 from controller.core.state import APPROVAL, HELD, PAUSED, ROLLING_BACK
@@ -261,7 +262,7 @@ class _FileReader:
                 raise _Wrong(value, "S004", f"unknown measurement {name!r}", hint)
         places = {
             "source": tuple(loaded.policy.sources),
-            "target": (*loaded.policy.publish, SHARE_TARGET),
+            "target": (*loaded.policy.publish, SHARE_TARGET, HANDOVER),
         }
         for what, written in _named(entries):
             if _text(written) not in places[what]:

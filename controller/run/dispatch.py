@@ -16,7 +16,7 @@ from random import Random
 from threading import Lock
 
 from controller.core.decide import decide
-from controller.core.effect import Activate, Alert, Effect, SetParameters, SetShare
+from controller.core.effect import Activate, Alert, Effect, HandOver, Phase, SetParameters, SetShare
 from controller.core.event import Acknowledgement
 from controller.core.share import NONE
 from controller.core.state import State
@@ -32,6 +32,8 @@ MOST_PASSES = 50
 """Passes over the outbox in one go: acknowledging one effect often brings forth the next."""
 BATCH = 200
 """Answers made durable in one transaction; a crash delivers at most these again."""
+REPLACES = SetShare | Activate | SetParameters | HandOver
+"""Effects that take the place of an older one at the same target."""
 ALERTS = "alerts"
 """Where alerts of all rollouts wait for their turn."""
 
@@ -154,7 +156,7 @@ class Dispatcher:
         blocked = failing if until > now else ""
         for delivery in group:
             key = delivery.effect.key
-            takes_over = isinstance(delivery.effect, SetShare | Activate | SetParameters)
+            takes_over = isinstance(delivery.effect, REPLACES)
             if blocked not in ("", key) and not takes_over:
                 answers.append(Answer(delivery, False, f"waits for {blocked}", waits=True))
                 continue
@@ -275,7 +277,7 @@ class _Row:
 
     def awaits(self, key: str) -> bool:
         """Whether the rollout is waiting to hear of an effect."""
-        return key in self.state.unacknowledged or key in self.state.overdue
+        return self.state.awaits(key)
 
 
 class _Rows:
@@ -306,11 +308,18 @@ def _urgency(group: list[Delivery]) -> int:
     """Traffic to the baseline goes first, before anything that can fail (rule 7); then other
     shares; people are told last."""
     effects = [delivery.effect for delivery in group]
-    if any(isinstance(effect, SetShare) and effect.share == NONE for effect in effects):
+    if any(_to_baseline(effect) for effect in effects):
         return 0
     if any(isinstance(effect, SetShare) for effect in effects):
         return 1
     return 3 if isinstance(effects[0], Alert) else 2
+
+
+def _to_baseline(effect: Effect) -> bool:
+    """Whether it gives all work, or the writing of orders, to the baseline."""
+    if isinstance(effect, HandOver):
+        return effect.phase is Phase.BACK
+    return isinstance(effect, SetShare) and effect.share == NONE
 
 
 def _words(alert: Alert) -> str:

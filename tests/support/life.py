@@ -22,6 +22,7 @@ from controller.core.effect import (
     Activate,
     Alert,
     Effect,
+    HandOver,
     SetParameters,
     SetShare,
     Verify,
@@ -161,6 +162,8 @@ def _delivery(effect: Effect) -> str:
             return f"delivery of configuration {version}"
         case SetParameters(progress=progress):
             return f"delivery of parameters at {progress}"
+        case HandOver(phase=phase):
+            return f"delivery of the handover's {phase}"
         case Verify():
             return "delivery of a look at the share"
         case VerifyActive():

@@ -79,6 +79,7 @@ def effect_words(effect: object) -> str:
     from controller.core.effect import (
         Activate,
         Alert,
+        HandOver,
         SetParameters,
         SetShare,
         Verify,
@@ -91,6 +92,9 @@ def effect_words(effect: object) -> str:
             return f"share {percent_text(effect.share)}{mirror} at {effect.target}"
         case SetParameters():
             return f"parameters at {percent_text(effect.progress)} of their way at {effect.target}"
+        case HandOver():
+            ramps = ", by a ramp" if effect.ramps else ""
+            return f"handover: {effect.phase.value}{ramps}"
         case Verify():
             return f"read {percent_text(effect.share)} back from {effect.target}"
         case VerifyActive():

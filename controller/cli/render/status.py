@@ -17,6 +17,7 @@ from controller.core.assess import span
 from controller.core.calendar import milliseconds
 from controller.core.completion import Standing
 from controller.core.decision import Explanation
+from controller.core.explain import handover_words
 from controller.core.parameters import awaited
 from controller.core.plan import Plan, Step
 from controller.core.share import percent_text
@@ -57,6 +58,7 @@ class View:
     parameters: tuple[str, ...] = ()
     standing: Standing | None = None
     blend: str = ""
+    handover: tuple[str, ...] = ()
 
 
 def fleet(views: list[View]) -> RenderableType:
@@ -96,6 +98,11 @@ def screen(view: View, *, local: bool) -> RenderableType:
         title += ", not acknowledged yet" if awaited(view.state) else ""
         parts += [Rule(title, align="left", style="dim")]
         parts += [Text(f"  {line}") for line in view.parameters]
+    if view.handover:
+        waits = view.state.handover is not None and view.state.handover.key
+        title = f"handover: {handover_words(view.state)}{', not acknowledged yet' if waits else ''}"
+        parts += [Rule(title, align="left", style="dim")]
+        parts += [Text(f"  {line}") for line in view.handover]
     if view.told is not None and (view.told.checks or view.told.triggers):
         age = span(milliseconds(view.now - view.looked_at)) if view.looked_at else "?"
         parts += [Rule(f"measured {age} ago", align="left", style="dim"), rules_table(view.told)]

@@ -117,6 +117,9 @@ def names_taken(context: Context) -> Iterator[Finding]:
             message = f"{stage.name!r} is a state that every rollout has"
             where = ("stages", number, "name")
             yield context.places.at(where, "P303", message, "choose another name")
+    if context.policy.transition.handover is not None and "handover" in context.policy.publish:
+        message = "'handover' is the target that tells both processes who writes"
+        yield context.places.at_key(("publish", "handover"), "P303", message, "choose another name")
     for name in context.policy.sources:
         if name in SUBJECTS:
             message = f"{name!r} stands for a side in conditions"
