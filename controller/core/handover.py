@@ -120,17 +120,6 @@ def holds_back(plan: Plan, step: Step, state: State) -> bool:
     return way is not None and _reached(plan, way, step) and not is_over(way, state.handover)
 
 
-def longer_ms(plan: Plan) -> int:
-    """Open time that it may take at most, beside the warm-up."""
-    way = plan.handover
-    if way is None:
-        return 0
-    waits = {phase: limit_ms(way, phase) or 0 for phase in way.phases}
-    if way.close_otherwise == "flatten" and Phase.DRAIN in waits:
-        waits[Phase.FLATTEN] = way.close_ms
-    return sum(waits.values())
-
-
 def _following(way: HandoverPlan, here: Handover) -> Phase | None:
     if here.phase is Phase.DRAIN and here.key:
         return Phase.FLATTEN

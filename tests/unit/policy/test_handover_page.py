@@ -61,7 +61,7 @@ def test_its_engine_takes_over_and_sends_when_it_is_its_turn(tmp_path: Path) -> 
 
 
 def test_its_phases_are_all_that_there_are() -> None:
-    table = PAGE[PAGE.index("| phase |") : PAGE.index("Up to `agree`")]
+    table = PAGE[PAGE.index("| phase |") : PAGE.index("The switch comes")]
     named = re.findall(
         r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if line)
     )
