@@ -34,7 +34,7 @@ from controller.replay.timeline import Happened, Timeline
 from controller.run.calendars import Calendars
 from controller.run.collect import collect
 from controller.run.controller import hard_limits
-from controller.run.dispatch import wait_after
+from controller.run.dispatch import REPLACES, wait_after
 from controller.run.unit import due_after
 
 MARGIN = 1
@@ -67,6 +67,8 @@ class Run:
     random: Random = field(default_factory=lambda: Random(0))
     due: datetime | None = None
     waiting: list[_Waiting] = field(default_factory=list)
+    failing: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    """By target: the key of what it did not take, and when that is tried again."""
     targets_out: dict[str, timedelta] = field(default_factory=dict)
     crash_at: timedelta | None = None
     down_until: timedelta = timedelta(0)
@@ -287,30 +289,46 @@ def _superseded(older: Effect, newer: SetShare) -> bool:
     return isinstance(older, SetShare) and older.target == newer.target
 
 
-def _urgency(waiting: _Waiting) -> int:
+def _urgency(waiting: _Waiting) -> tuple[int, bool]:
     effect = waiting.effect
+    reads = not isinstance(effect, REPLACES)
     if isinstance(effect, SetShare):
-        return 0 if effect.share == NONE else 1
+        return (0 if effect.share == NONE else 1), reads
     if isinstance(effect, HandOver) and effect.phase is Phase.BACK:
-        return 0
-    return 2
+        return 0, reads
+    return 2, reads
 
 
 def _deliver_waiting(run: Run) -> None:
-    """Each effect that may be tried now, the way to the baseline first."""
+    """Each effect that may be tried now, in the order of `run.dispatch`: the way to the baseline
+    first, what is written to a target before what is read back from it."""
     now = run.clock.now
     for waiting in sorted(run.waiting, key=_urgency):
         if waiting not in run.waiting or (waiting.attempts and waiting.not_before > now):
             continue
         assert not isinstance(waiting.effect, Alert)
         key, target = waiting.effect.key, waiting.effect.target
-        if run.clock.elapsed < run.targets_out.get(target, timedelta(0)):
-            waiting.not_before = now + wait_after(waiting.attempts, run.random)
+        trouble = _trouble(run, waiting, target) if run.state.awaits(key) else ""
+        if trouble:
             waiting.attempts += 1
-            if waiting.attempts == 1 and run.state.awaits(key):
-                settle(run, Acknowledgement(key, ok=False, detail=f"{target} is out of reach"),
-                        deliver=False)  # fmt: skip
+            if waiting.attempts == 1:
+                settle(run, Acknowledgement(key, ok=False, detail=trouble), deliver=False)
             continue
         run.waiting.remove(waiting)
+        run.failing.pop(target, None)
         if run.state.awaits(key):
             settle(run, Acknowledgement(key, ok=True, detail="read back"))
+
+
+def _trouble(run: Run, waiting: _Waiting, target: str) -> str:
+    """Why the target does not take it now, and so when it is tried again; empty if it does."""
+    now, effect = run.clock.now, waiting.effect
+    failing, until = run.failing.get(target, ("", now))
+    if until > now and failing != effect.key and not isinstance(effect, REPLACES):
+        waiting.not_before = until
+        return f"waits for {failing}"
+    if run.clock.elapsed < run.targets_out.get(target, timedelta(0)):
+        waiting.not_before = now + wait_after(waiting.attempts, run.random)
+        run.failing[target] = (effect.key, waiting.not_before)
+        return f"{target} is out of reach"
+    return ""

@@ -149,12 +149,13 @@ class Dispatcher:
         return self._pool.map(lambda group: self._deliver_group(group, rows, now), groups)
 
     def _deliver_group(self, group: list[Delivery], rows: "_Rows", now: datetime) -> list[Answer]:
-        """One target's effects in order. Those behind one that failed wait for it; a new share
-        or configuration does not, for it takes the place of the older one."""
+        """One target's effects in order: what is written first, then what is read back, which waits
+        for a write that failed. A new share or configuration waits for none, for it takes the place
+        of the older one."""
         answers: list[Answer] = []
         failing, until = self._failing.get(_place(group[0]), ("", now))
         blocked = failing if until > now else ""
-        for delivery in group:
+        for delivery in sorted(group, key=lambda one: not isinstance(one.effect, REPLACES)):
             key = delivery.effect.key
             takes_over = isinstance(delivery.effect, REPLACES)
             if blocked not in ("", key) and not takes_over:
