@@ -278,7 +278,7 @@ def _act(
     by: str | None,
     reason: str,
     form: Format,
-    **extra: str,
+    **extra: Any,
 ) -> None:
     """Decide, commit, carry out, and say what came of it."""
     import random

@@ -19,6 +19,7 @@ from controller.core.measurement import (
     Outcome,
 )
 from controller.core.share import Share
+from controller.core.standing import AlertsPlan
 from controller.core.state import stage_step
 from controller.policy.expression import Unit
 from controller.policy.models import Quality
@@ -287,6 +288,8 @@ class Plan:
     triggers: tuple[TriggerPlan, ...]
     rollback: RollbackPlan
     parameters: ParametersPlan | None
+    alerts: AlertsPlan | None
+    """None: they go into the log, and nowhere else."""
     baseline_kept: frozenset[str]
     """Steps after which the baseline is frozen: its last good measurements are kept there."""
     machine: "RolloutMachine"

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from controller.core.measurement import Measurement
 from controller.core.share import NONE, Share
+from controller.core.standing import Alerting
 
 PENDING = "pending"
 ROLLING_BACK = "rolling_back"
@@ -20,6 +21,8 @@ APPROVAL = "approval"
 
 RESERVED = frozenset({PENDING, ROLLING_BACK, PARTIAL, COOLDOWN, ROLLED_BACK, LOCKED, COMPLETED})
 """State names that no stage may take."""
+AT_REST = frozenset({PENDING, ROLLED_BACK, LOCKED, COMPLETED})
+"""Where only an event can move a rollout."""
 AT_BASELINE = frozenset({PENDING, COOLDOWN, ROLLED_BACK, LOCKED})
 """Where every target has said that the baseline has all the work."""
 
@@ -66,7 +69,7 @@ class State(Struct, frozen=True, omit_defaults=True):
     rollback is asked for, `put_right` that it has failed once and the baseline was published
     again. `frozen` holds what was last known of the baseline before it lost its
     traffic. `parameters` is None where none are published. `would_have` is when triggers on a dry
-    run first fired, by name."""
+    run first fired, by name. `alerts` is None where none stands."""
 
     rollout: str
     policy: str
@@ -96,7 +99,14 @@ class State(Struct, frozen=True, omit_defaults=True):
     parameters: Vector | None = None
     frozen: dict[str, Measurement] = {}
     would_have: dict[str, datetime] = {}
+    alerts: Alerting | None = None
     reasons: tuple[str, ...] = ()
+
+
+def awaits(state: State, key: str) -> bool:
+    """Whether the rollout is waiting to hear of an effect."""
+    told = state.alerts is not None and key in state.alerts.sent
+    return told or key in state.unacknowledged or key in state.overdue
 
 
 def stage_step(name: str) -> str:

@@ -107,6 +107,14 @@ CODES: Mapping[str, str] = {
     "P397": "a way that a parameter's values cannot take",
     "P398": "a constraint that breaks on the way",
     "P399": "parameters that do not arrive",
+    # Alerts
+    "P421": "a route to an unknown channel",
+    "P422": "alerts that nobody is told of",
+    "P423": "a route that no alert takes",
+    "P424": "an escalation, or an `else`, that reaches nobody",
+    "P425": "a channel that no route uses",
+    "P426": "times of a route that do not go together",
+    "P427": "quiet hours that cannot be",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

@@ -14,6 +14,7 @@ from controller.core.effect import (
     Activate,
     Alert,
     Effect,
+    Notify,
     SetParameters,
     SetShare,
     Verify,
@@ -210,6 +211,8 @@ def as_claimed(effect: Effect) -> tuple[str, str]:
             return "verify_active", effect.version
         case Alert():
             return "alert", effect.kind
+        case Notify():
+            return "notify", effect.target
 
 
 def _last_tick(past: list[Happened]) -> Happened | None:

@@ -13,8 +13,7 @@ from freezegun import freeze_time
 
 from controller.client.parameters import ParameterFile
 from controller.core.clocks import next_due
-from controller.core.effect import Alert, Effect, SetShare
-from controller.core.event import Command, CommandName
+from controller.core.effect import Alert, Effect, Notify, SetShare
 from controller.core.plan import Plan
 from controller.core.state import State
 from controller.effects import open_alert_log, origin_of
@@ -25,7 +24,7 @@ from controller.policy.load import LoadedPolicy, load_text
 from controller.policy.models import ConfigPublisher
 from controller.replay.expect import as_claimed
 from controller.replay.feed import Clock, Feed
-from controller.replay.runner import MARGIN, initial_state, plan_of, resolution, things
+from controller.replay.runner import MARGIN, as_command, initial_state, plan_of, resolution, things
 from controller.replay.scenario import Flow, Happening, Scenario
 from controller.replay.stepped import MovableClock, SteppedScheduler
 from controller.replay.timeline import Happened, Timeline
@@ -90,6 +89,15 @@ class _Attended:
             return self._target.deliver(effect)
 
 
+class _Heard:
+    """A channel of a scenario, which disturbs nobody."""
+
+    def deliver(self, effect: Effect) -> str:
+        """See `Target.deliver`."""
+        del effect
+        return "told"
+
+
 class _Connections(Opened):
     """The scenario's sources, and the policy's own targets unless they are out of reach."""
 
@@ -136,6 +144,8 @@ class _Connections(Opened):
             until = run.targets_out.get(effect.target, timedelta(0))
             if run.clock.elapsed < until:
                 raise EffectError(f"{effect.target} is out of reach")
+        if isinstance(effect, Notify):
+            return _Heard()
         target = super().target(state, effect, now)
         return _Attended(target) if isinstance(target, ConfigFile) else target
 
@@ -263,7 +273,7 @@ class _LiveRun:
             case "target":
                 self.targets_out[thing.name] = at + thing.span
             case _:
-                command = Command(cast(CommandName, thing.what), thing.by, thing.reason)
+                command = as_command(thing, now)
                 dispatcher = self.controller.dispatcher
                 submit_command(self.store, self.plans, dispatcher, self.plan.rollout, command, now)
 

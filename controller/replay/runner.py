@@ -19,13 +19,13 @@ from controller.core.clocks import next_due
 from controller.core.compiler import compile_plan
 from controller.core.decide import decide
 from controller.core.decision import Decision
-from controller.core.effect import Activate, Alert, Effect, SetShare
+from controller.core.effect import Activate, Alert, Effect, Notify, SetShare
 from controller.core.event import Acknowledgement, Command, CommandName, Drift, Event, Tick
 from controller.core.measurement import Outcome
 from controller.core.parameters import standing
 from controller.core.plan import Plan
 from controller.core.share import NONE
-from controller.core.state import State
+from controller.core.state import State, awaits
 from controller.policy.load import LoadedPolicy
 from controller.replay.feed import Clock, Feed
 from controller.replay.scenario import COMMANDS, Flow, Happening, Scenario
@@ -233,8 +233,14 @@ def take(run: Run, thing: Happening | Flow) -> None:
             run.targets_out[thing.name] = thing.at + thing.span
         case _:
             assert thing.what in COMMANDS, thing.what
-            name = cast(CommandName, thing.what)
-            settle(run, Command(name, thing.by, thing.reason))
+            settle(run, as_command(thing, run.clock.now))
+
+
+def as_command(thing: Happening, now: datetime) -> Command:
+    """A person's act, as a scenario has it."""
+    name = cast(CommandName, thing.what)
+    until = now + thing.span if thing.span else None
+    return Command(name, thing.by, thing.reason, alert=thing.name, until=until)
 
 
 def _restart(run: Run) -> None:
@@ -289,7 +295,7 @@ def _urgency(waiting: _Waiting) -> int:
     effect = waiting.effect
     if isinstance(effect, SetShare):
         return 0 if effect.share == NONE else 1
-    return 2
+    return 3 if isinstance(effect, Notify) else 2
 
 
 def _deliver_waiting(run: Run) -> None:
@@ -303,14 +309,10 @@ def _deliver_waiting(run: Run) -> None:
         if run.clock.elapsed < run.targets_out.get(target, timedelta(0)):
             waiting.not_before = now + wait_after(waiting.attempts, run.random)
             waiting.attempts += 1
-            if waiting.attempts == 1 and _awaited(run.state, key):
+            if waiting.attempts == 1 and awaits(run.state, key):
                 settle(run, Acknowledgement(key, ok=False, detail=f"{target} is out of reach"),
                         deliver=False)  # fmt: skip
             continue
         run.waiting.remove(waiting)
-        if _awaited(run.state, key):
+        if awaits(run.state, key):
             settle(run, Acknowledgement(key, ok=True, detail="read back"))
-
-
-def _awaited(state: State, key: str) -> bool:
-    return key in state.unacknowledged or key in state.overdue

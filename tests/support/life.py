@@ -22,6 +22,7 @@ from controller.core.effect import (
     Activate,
     Alert,
     Effect,
+    Notify,
     SetParameters,
     SetShare,
     Verify,
@@ -167,6 +168,8 @@ def _delivery(effect: Effect) -> str:
             return "delivery of a look at the configuration"
         case Alert(kind=kind):
             return f"delivery of alert {kind}"
+        case Notify(target=target):
+            return f"delivery of word to {target}"
 
 
 class World:
