@@ -21,7 +21,11 @@ CHANNELS = """
 ALERTS = f"""
 alerts:{CHANNELS.rstrip()}
   routes:
-    - {{severity: critical, to: [desk, phone], else: sms, repeat: 5m, escalate: {{after: 5m, to: boss}}}}
+    - severity: critical
+      to: [desk, phone]
+      else: sms
+      repeat: 5m
+      escalate: {{after: 5m, to: boss}}
     - {{severity: [high, medium], to: desk, repeat: 1h}}
     - {{to: log}}
 """
