@@ -70,6 +70,7 @@ def effect_words(effect: object) -> str:
     from controller.core.effect import (
         Activate,
         Alert,
+        Notify,
         SetParameters,
         SetShare,
         Verify,
@@ -90,5 +91,8 @@ def effect_words(effect: object) -> str:
             return f"configuration of {effect.version} at {effect.target}"
         case Alert():
             return f"alert ({effect.severity.word}): {effect.title}"
+        case Notify():
+            told = ", ".join(f"{news.name} {news.status}" for news in effect.news)
+            return f"word to {effect.target}: {told}"
         case _:
             return str(effect)
