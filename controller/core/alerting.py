@@ -65,6 +65,12 @@ def _lasts(plan: Plan, state: State, one: Standing) -> bool:
             return False
 
 
+def _number(key: str) -> tuple[int, int]:
+    """When an effect was asked for, from its key."""
+    _, seq, number = key.rsplit("/", 2)
+    return int(seq), int(number)
+
+
 def _failing(alerting: Alerting) -> frozenset[str]:
     """Channels that have been tried and have not answered since."""
     return frozenset(sent.channel for sent in alerting.sent.values() if sent.failed)
@@ -120,7 +126,7 @@ class _Desk:
             return
         known = sent.channel in _failing(self._alerting())
         self._sent[event.key] = replace(sent, failed=True)
-        for name, status in sent.says.items():
+        for name, status in sorted(sent.says.items()):
             one = self._standing.get(name)
             route = self._route(one) if one is not None else None
             if one is not None and route is not None:
@@ -193,7 +199,13 @@ class _Desk:
                 del self._standing[name]
 
     def _routed(self) -> Iterator[tuple[str, Standing, RoutePlan]]:
-        for name, one in self._standing.items():
+        """The gravest first, then the oldest, causes before what came of them. What order they are
+        kept in says nothing: it is another one in the store."""
+
+        def rank(item: tuple[str, Standing]) -> tuple[int, datetime, bool, str]:
+            return -item[1].severity, item[1].since, item[1].kind != "trigger", item[0]
+
+        for name, one in sorted(self._standing.items(), key=rank):
             route = self._route(one)
             if route is not None:
                 yield name, one, route
@@ -283,10 +295,13 @@ class _Desk:
     def _alerting(self) -> Alerting:
         standing = self._standing
         if len(standing) > MOST_STANDING:
-            worth = sorted(standing, key=lambda n: (standing[n].over is None, standing[n].severity))
+            worth = sorted(
+                standing, key=lambda n: (standing[n].over is None, standing[n].severity, n)
+            )
             kept = set(worth[-MOST_STANDING:])
             standing = {name: one for name, one in standing.items() if name in kept}
-        sent = dict(list(self._sent.items())[-MOST_SENT:])
+        newest = sorted(self._sent, key=_number)[-MOST_SENT:]
+        sent = {key: self._sent[key] for key in newest}
         return Alerting(standing, sent, self._silences)
 
     def _again(self, names: Iterable[str]) -> datetime | None:

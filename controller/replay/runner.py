@@ -7,6 +7,7 @@ at once, unless its target is out of reach; then it is tried again at the ticks.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from heapq import merge
 from random import Random
 from typing import cast
@@ -291,17 +292,25 @@ def _superseded(older: Effect, newer: SetShare) -> bool:
     return isinstance(older, SetShare) and older.target == newer.target
 
 
-def _urgency(waiting: _Waiting) -> int:
+def _urgency(run: Run, waiting: _Waiting) -> int:
+    """Messages come last, and of those the channels that have failed."""
     effect = waiting.effect
     if isinstance(effect, SetShare):
         return 0 if effect.share == NONE else 1
-    return 3 if isinstance(effect, Notify) else 2
+    if not isinstance(effect, Notify):
+        return 2
+    failing = any(w.attempts and _target(w.effect) == effect.target for w in run.waiting)
+    return 4 if failing else 3
+
+
+def _target(effect: Effect) -> str:
+    return effect.target if isinstance(effect, Notify) else ""
 
 
 def _deliver_waiting(run: Run) -> None:
     """Each effect that may be tried now, the way to the baseline first."""
     now = run.clock.now
-    for waiting in sorted(run.waiting, key=_urgency):
+    for waiting in sorted(run.waiting, key=partial(_urgency, run)):
         if waiting not in run.waiting or (waiting.attempts and waiting.not_before > now):
             continue
         assert not isinstance(waiting.effect, Alert)

@@ -11,6 +11,7 @@ from support.told import CHANNELS, Desk
 from controller.core.effect import Severity
 from controller.core.measurement import Measurement
 from controller.core.telling import NEWS
+from controller.store.codec import decode_state, encode_state
 
 REPEAT = timedelta(minutes=3)
 AFTER = timedelta(minutes=2)
@@ -35,12 +36,17 @@ ACTS = st.one_of(
 )
 
 
-def play(acts: list[tuple[str, object]]) -> tuple[Desk, list[tuple[bool, bool]]]:
-    """What was told, and what was seen at each look."""
+def play(
+    acts: list[tuple[str, object]], *, stored: bool = False
+) -> tuple[Desk, list[tuple[bool, bool]]]:
+    """What was told, and what was seen at each look. `stored`: from act to act only what the store
+    keeps is remembered."""
     desk = Desk(TEXT)
     desk.to("canary")
     seen = []
     for what, detail in acts:
+        if stored:
+            desk.state = decode_state(encode_state(desk.state))
         match what, detail:
             case "look", (bool() as loss, bool() as errors):
                 desk.tick(
@@ -104,3 +110,12 @@ def test_whatever_a_channel_did_not_take_is_still_to_be_sent(
     assert desk.alerts.sent == {}
     assert not [name for name in desk.alerts.standing if name.startswith("channel/")
                 and desk.standing(name).over is None]  # fmt: skip
+
+
+@given(st.lists(ACTS, max_size=60))
+def test_what_is_told_is_the_same_whether_the_state_was_stored_in_between_or_not(
+    acts: list[tuple[str, object]],
+) -> None:
+    (one, _), (other, _) = play(acts), play(acts, stored=True)
+    assert one.messages == other.messages
+    assert encode_state(one.state) == encode_state(other.state)
