@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from msgspec.structs import replace
-from support.plans import T0
+from support.plans import T0, plan_of
 from support.told import ALERTS, CHANNELS, LOSS, SILENT, Desk, with_alerts
 
 from controller.core.alerting import MOST_STANDING
@@ -268,6 +268,27 @@ def test_what_is_remembered_of_alerts_has_a_limit_and_what_lasts_outlasts_what_i
     desk.tick(signals__silent=SILENT)
     assert len(desk.alerts.standing) <= MOST_STANDING
     assert "trigger/silent" in desk.alerts.standing
+
+
+def test_a_message_to_a_channel_that_the_policy_no_longer_has_is_given_up() -> None:
+    desk = in_canary()
+    desk.out = {"phone"}
+    desk.tick(candidate__drawdown=LOSS)
+    assert "phone" in {sent.channel for sent in desk.alerts.sent.values()}
+    text = with_alerts(ALERTS.replace("to: [desk, phone]", "to: desk"))
+    phone = next(line for line in text.splitlines(keepends=True) if "phone:" in line)
+    desk.plan = plan_of(text.replace(phone, ""))
+    desk.tick()
+    assert not desk.alerts.sent
+    assert "trigger/loss" in desk.alerts.standing, "and what it was about still stands"
+
+
+def test_a_policy_whose_alerts_are_gone_remembers_none() -> None:
+    desk = in_canary()
+    desk.tick(candidate__drawdown=LOSS)
+    desk.plan = plan_of(with_alerts(""))
+    desk.tick()
+    assert desk.state.alerts is None
 
 
 def test_the_same_events_tell_the_same_people_the_same_words() -> None:

@@ -194,21 +194,6 @@ def test_no_round_and_no_rollback_waits_for_a_channel(tmp_path: Path) -> None:
         shop.close()
 
 
-def test_a_channel_that_the_policy_no_longer_has_is_not_told_any_more(tmp_path: Path) -> None:
-    shop = Shop(tmp_path / "rollout.db")
-    try:
-        shop.register(with_alerts())
-        shop.command("start")
-        shop.wires.recorder.down = {"desk", "phone", "sms", "boss"}
-        shop.command("rollback")
-        state = shop.state()
-        assert state.alerts is not None and state.alerts.sent
-        waiting = [d for d in shop.store.outbox("signal") if isinstance(d.effect, Notify)]
-        assert waiting and all(delivery.attempts for delivery in waiting)
-    finally:
-        shop.close()
-
-
 def test_two_controllers_on_one_store_tell_once(tmp_path: Path) -> None:
     one, other = Shop(tmp_path / "rollout.db"), Shop(tmp_path / "rollout.db", "two")
     try:
