@@ -6,9 +6,10 @@ from msgspec.structs import replace
 from support.plans import T0, plan_of
 from support.told import ALERTS, CHANNELS, LOSS, SILENT, Desk, with_alerts
 
-from controller.core.alerting import MOST_STANDING
+from controller.core.alerting import MOST_STANDING, attend
 from controller.core.clocks import next_due
-from controller.core.effect import Alert, Severity
+from controller.core.decision import Decision
+from controller.core.effect import Alert, Notify, Severity
 from controller.core.event import Tick
 from controller.core.standing import Alerting, Standing
 
@@ -41,6 +42,20 @@ def test_a_trigger_that_goes_on_firing_is_one_alert_told_once_until_it_is_repeat
         desk.tick(signals__silent=SILENT)
     assert desk.told("desk", "trigger/silent") == ["firing"]
     assert desk.standing("trigger/silent").times == 1
+
+
+def test_the_same_alert_raised_again_while_it_stands_is_counted_and_not_told_again() -> None:
+    desk = in_canary()
+    desk.state = replace(desk.state, unacknowledged=("signal/2/0",))
+    for n in range(3):
+        alert = Alert(f"signal/{n}/0", Severity.HIGH, "drift", f"look {n}", subject="mesh")
+        raised = desk.decisions[-1]
+        before = Decision(desk.state, desk.now, raised.explain, (alert,))
+        decision = attend(desk.plan, Tick({}), before, desk.now)
+        desk.state = decision.state
+        told = [effect for effect in decision.effects if isinstance(effect, Notify)]
+        assert len(told) == (n == 0)
+    assert (desk.standing("drift/mesh").times, desk.standing("drift/mesh").title) == (3, "look 2")
 
 
 def test_alerts_of_one_decision_are_one_message_to_each_channel() -> None:
