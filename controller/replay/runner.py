@@ -7,6 +7,7 @@ at once, unless its target is out of reach; then it is tried again at the ticks.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from heapq import merge
 from random import Random
 from typing import cast
@@ -20,7 +21,7 @@ from controller.core.clocks import next_due
 from controller.core.compiler import compile_plan
 from controller.core.decide import decide
 from controller.core.decision import Decision
-from controller.core.effect import Activate, Alert, Effect, HandOver, Phase, SetShare
+from controller.core.effect import Activate, Alert, Effect, HandOver, Notify, Phase, SetShare
 from controller.core.event import Acknowledgement, Command, CommandName, Drift, Event, Tick
 from controller.core.measurement import Outcome
 from controller.core.parameters import standing
@@ -235,8 +236,14 @@ def take(run: Run, thing: Happening | Flow) -> None:
             run.targets_out[thing.name] = thing.at + thing.span
         case _:
             assert thing.what in COMMANDS, thing.what
-            name = cast(CommandName, thing.what)
-            settle(run, Command(name, thing.by, thing.reason))
+            settle(run, as_command(thing, run.clock.now))
+
+
+def as_command(thing: Happening, now: datetime) -> Command:
+    """A person's act, as a scenario has it."""
+    name = cast(CommandName, thing.what)
+    until = now + thing.span if thing.span else None
+    return Command(name, thing.by, thing.reason, alert=thing.name, until=until)
 
 
 def _restart(run: Run) -> None:
@@ -287,19 +294,27 @@ def _superseded(older: Effect, newer: SetShare) -> bool:
     return isinstance(older, SetShare) and older.target == newer.target
 
 
-def _urgency(waiting: _Waiting) -> int:
+def _urgency(run: Run, waiting: _Waiting) -> int:
+    """Messages come last, and of those the channels that have failed."""
     effect = waiting.effect
     if isinstance(effect, SetShare):
         return 0 if effect.share == NONE else 1
     if isinstance(effect, HandOver) and effect.phase is Phase.BACK:
         return 0
-    return 2
+    if not isinstance(effect, Notify):
+        return 2
+    failing = any(w.attempts and _target(w.effect) == effect.target for w in run.waiting)
+    return 4 if failing else 3
+
+
+def _target(effect: Effect) -> str:
+    return effect.target if isinstance(effect, Notify) else ""
 
 
 def _deliver_waiting(run: Run) -> None:
     """Each effect that may be tried now, the way to the baseline first."""
     now = run.clock.now
-    for waiting in sorted(run.waiting, key=_urgency):
+    for waiting in sorted(run.waiting, key=partial(_urgency, run)):
         if waiting not in run.waiting or (waiting.attempts and waiting.not_before > now):
             continue
         assert not isinstance(waiting.effect, Alert)
