@@ -161,7 +161,7 @@ def _policies(settings: "Settings", *, tell: bool) -> Iterator[Found]:
 
 
 def _sources(policy: Any, path: Path) -> Iterator[Found]:
-    from controller.policy.models import PushSource
+    from controller.policy.source import PushSource
 
     for name, model in policy.sources.items():
         what = f"source {name}"
@@ -225,7 +225,7 @@ def _live(name: str, policy: Any, path: Path) -> Found:
 
 
 def _targets(policy: Any, path: Path, state_dir: Path) -> Iterator[Found]:
-    from controller.policy.models import FILE_PUBLISHERS, SHARE_PUBLISHERS
+    from controller.policy.publisher import FILE_PUBLISHERS, SHARE_PUBLISHERS
 
     places = {
         name: path.parent / target.path

@@ -116,18 +116,24 @@ def show(found: Planned, start: datetime, *, as_json: bool) -> None:
     if as_json:
         emit(_data(found))
         return
+    from controller.cli.render.blending import blend_lines
     from controller.cli.render.outlook import evidence_words, outlook_words
     from controller.cli.render.plan import plan_text
+    from controller.effects.blending import blending
 
     lines = [list(outlook_words(outlook)) for outlook in found.outlooks]
     text = plan_text(
         found.plan, start, lines, tuple(evidence_words(found.outlooks, found.evidence))
     )
-    say(text.rstrip("\n"))
+    say("\n".join([text.rstrip("\n"), *blend_lines(blending(found.policy))]))
     if found.plan.parameters is not None:
         from controller.cli.render.parameters import way_lines
 
         say("\n".join(way_lines(found.plan, found.policy, found.path.parent)))
+    if found.plan.handover is not None:
+        from controller.cli.render.handover import handover_lines
+
+        say("\n".join(handover_lines(found.plan, found.policy)))
     for finding in found.findings:
         say()
         say(str(finding))
@@ -137,6 +143,7 @@ def _data(found: Planned) -> dict[str, Any]:
     from controller.cli.render.findings import finding_data
     from controller.cli.render.outlook import evidence_data, outlook_data
     from controller.cli.render.plan import check_words
+    from controller.effects.blending import blending
 
     compiled = found.plan
     steps = [
@@ -164,6 +171,12 @@ def _data(found: Planned) -> dict[str, Any]:
             "grid": compiled.parameters.grid, "over_ms": compiled.parameters.over_ms,
             "stages": sorted(compiled.parameters.stages),
             "acknowledge_ms": compiled.parameters.within_ms,
+        },
+        "blend": blending(found.policy),
+        "handover": compiled.handover and {
+            "stage": compiled.handover.stage, "phases": compiled.handover.phases,
+            "agree_ms": compiled.handover.agree_ms, "otherwise": compiled.handover.otherwise,
+            "answer_ms": compiled.handover.answer_ms,
         },
         "evidence": evidence_data(found.evidence),
         "findings": [finding_data(finding) for finding in found.findings],

@@ -152,7 +152,7 @@ def _without_configurations(
 ) -> list["LoadedPolicy"]:
     """Configurations of versions may be YAML below the policies: they are none themselves, unless
     somebody asks for one by its name."""
-    from controller.policy.models import ConfigPublisher
+    from controller.policy.publisher import ConfigPublisher
 
     files: set[Path] = set()
     for one in loaded:

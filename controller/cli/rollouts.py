@@ -1,4 +1,4 @@
-"""Looking at rollouts: status, explain, audit."""
+"""Looking at rollouts: status, explain."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,12 +32,11 @@ if TYPE_CHECKING:
     from controller.core.state import State
     from controller.run.plans import Plans
     from controller.run.presence import Seen
-    from controller.store.base import Entry, Rollout, Store
+    from controller.store.base import Rollout, Store
 
 MOVES_SHOWN = 6
 ENTRIES_SEARCHED = 20_000
 """How far back `status` looks for moves."""
-JOURNAL_PAGE = 50
 REFRESH_SECONDS = 1.0
 
 
@@ -45,11 +44,6 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(status)
     app.command()(explain)
-    audit = typer.Typer(help="The journal: verify its chain of hashes, or read it.")
-    audit.callback(invoke_without_command=True)(_audit)
-    audit.command("verify")(audit_verify)
-    audit.command("show")(audit_show)
-    app.add_typer(audit, name="audit")
 
 
 # Status -----------------------------------------------------------------------------------
@@ -131,6 +125,7 @@ def _view(
     store: "Store", plans: "Plans", row: "Rollout", seen: "list[Seen]", *, alone: bool
 ) -> "View":
     from controller.cli.render.status import View, stale_after
+    from controller.core.completion import standing
     from controller.run.presence import refusals
     from controller.run.recall import NothingThere, recall
 
@@ -168,7 +163,18 @@ def _view(
         controller=next(iter(seen), None),
         warnings=tuple(warnings),
         parameters=_parameters(plans, state, at),
+        standing=standing(plan, state, at),
+        blend=_blend(plans, state, at),
+        handover=_handover(plans, state, at),
     )
+
+
+def _blend(plans: "Plans", state: "State", at: "datetime") -> str:
+    """What its blend comes to now; empty where nothing is blended."""
+    from controller.cli.render.blending import blend_now
+    from controller.effects.blending import blending
+
+    return blend_now(blending(plans.known(state.policy, at).policy), state.share)
 
 
 def _parameters(plans: "Plans", state: "State", at: "datetime") -> tuple[str, ...]:
@@ -180,6 +186,16 @@ def _parameters(plans: "Plans", state: "State", at: "datetime") -> tuple[str, ..
     if known.plan.parameters is None or state.parameters is None or not live:
         return ()
     return tuple(now_lines(known.policy, known.path.parent, state.parameters.progress))
+
+
+def _handover(plans: "Plans", state: "State", at: "datetime") -> tuple[str, ...]:
+    """What both processes say of a handover; empty without one."""
+    from controller.cli.render.handover import said_lines
+
+    known = plans.known(state.policy, at)
+    if known.plan.handover is None or state.handover is None:
+        return ()
+    return tuple(said_lines(known.plan.handover, known.path.parent))
 
 
 def recall_last(store: "Store", plans: "Plans", rollout: str) -> Any:
@@ -240,6 +256,11 @@ def _as_data(view: "View") -> dict[str, Any]:
         "parameters": view.parameters,
         "parameters_progress": percent_text(vector.progress) if vector is not None else None,
         "parameters_acknowledged": not awaited(state),
+        "progress": view.standing,
+        "blend": view.blend or None,
+        "handover": state.handover and state.handover.phase,
+        "handover_acknowledged": state.handover is None or not state.handover.key,
+        "handover_said": view.handover,
     }
 
 
@@ -286,11 +307,17 @@ def explain(
                 "refused": decision.refused, "effects": decision.effects,
                 "alerts": alerts_as_data(plans.plan(entry.policy, now()), decision.state),
                 "explanation": decision.explanation, "policy": entry.policy, "hash": entry.hash,
+                "blend": _blend(plans, decision.state, entry.at) or None,
             })  # fmt: skip
         else:
+            blend = _blend(plans, decision.state, entry.at)
             local = sys.stdout.isatty()
             out = console()
-            out.print(explain_screen(entry.seq, entry.event, found.before, decision, local=local))
+            out.print(
+                explain_screen(
+                    entry.seq, entry.event, found.before, decision, blend=blend, local=local
+                )
+            )
             plan = plans.plan(entry.policy, now())
             for line in alert_lines(plan, decision.state, decision.at, local=local):
                 out.print(line)
@@ -300,105 +327,3 @@ def _is_live(store: "Store", name: str) -> bool:
     """Whether ticks say more than what came last."""
     row = store.rollout(name)
     return row is not None and row.next_due is not None and row.state.share > 0
-
-
-# Audit ------------------------------------------------------------------------------------
-
-
-def _audit(context: typer.Context) -> None:
-    """The journal: every decision and who asked for it, chained by hashes.
-
-    `rollout audit` alone verifies everything.
-    """
-    if context.invoked_subcommand is None:
-        audit_verify()
-
-
-def audit_verify(
-    name: NameArgument = None,
-    database: DatabaseOption = None,
-    state_dir: StateOption = None,
-    form: FormatOption = Format.TEXT,
-) -> None:
-    """Recompute every hash and take every decision again. Exit 1 at the first difference.
-
-    Example: rollout audit verify ifd-v3
-    """
-    from controller.core.decide import decide
-    from controller.store.audit import verify, verify_observations
-
-    as_json = answer_in(form)
-    settings = settings_from(database=database, state_dir=state_dir)
-    with store_of(settings) as store:
-        plans = plans_of(store)
-        names = [row.state.rollout for row in store.rollouts()]
-        chosen = names if name is None else [only_rollout(store, name)]
-        reports = [
-            verify(store, rollout, decide, lambda digest: plans.plan(digest, now()))
-            for rollout in chosen
-        ]
-        if name is None:
-            reports += [verify_observations(store, s) for s in store.observation_sources()]
-    if as_json:
-        emit([{"chain": r.chain, "links": r.links, "decided_again": r.folded, "hash": r.hash,
-               "whole": r.whole, "problem": r.broken} for r in reports])  # fmt: skip
-    else:
-        for report in reports:
-            sys.stdout.write(f"{'ok  ' if report.whole else 'FAIL'} {report}\n")
-        if not reports:
-            sys.stdout.write("nothing to verify yet\n")
-    if not all(report.whole for report in reports):
-        raise SystemExit(int(Exit.FAILED))
-
-
-def audit_show(
-    name: NameArgument = None,
-    since: Annotated[int, typer.Option("--since", help="Only after this decision number")] = 0,
-    last: Annotated[int, typer.Option("--last", help="At most so many, the newest")] = JOURNAL_PAGE,
-    moves: Annotated[bool, typer.Option("--moves", help="Only what moved or was refused")] = False,
-    database: DatabaseOption = None,
-    state_dir: StateOption = None,
-    form: FormatOption = Format.TEXT,
-) -> None:
-    """Read the journal: time, number, what happened, what came of it, who.
-
-    Example: rollout audit show ifd-v3 --moves
-    """
-    from collections import deque
-
-    as_json = answer_in(form)
-    settings = settings_from(database=database, state_dir=state_dir)
-    with store_of(settings) as store:
-        chosen = only_rollout(store, name)
-        page: deque[Entry] = deque(maxlen=last)
-        for entry in store.journal(chosen, after=since):
-            if not moves or entry.move or entry.refused:
-                page.append(entry)
-        if as_json:
-            for entry in page:
-                sys.stdout.buffer.write(entry.body + b"\n")
-            return
-        _show(list(page))
-
-
-def _show(entries: list["Entry"]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from controller.cli.render import words
-    from controller.cli.render.explain import event_words
-
-    table = Table(box=None, pad_edge=False, header_style="bold dim")
-    for column in ("time", "no.", "what happened", "what came of it", "hash"):
-        table.add_column(column, overflow="fold")
-    for entry in entries:
-        came = entry.state.name if entry.state is not None and entry.move else entry.move
-        said = f"refused: {entry.refused}" if entry.refused else "; ".join(entry.reasons)
-        table.add_row(
-            words.moment(entry.at, local=sys.stdout.isatty()),
-            str(entry.seq),
-            event_words(entry.event),
-            Text.assemble((f"{came} " if came else "", "bold"), said),
-            Text(entry.hash[:10], style="dim"),
-        )
-    console().print(table)

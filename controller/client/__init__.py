@@ -10,22 +10,31 @@ from controller.blend.blend import Blended
 from controller.blend.columns import Signals
 from controller.blend.legs import Signal
 from controller.client.client import Batch, Client, ClientError, Health
+from controller.client.handover import Engine, Handover, Leave
 from controller.client.parameters import Parameters, ParametersError
 from controller.client.record import Recorder, RecordError
+from controller.traffic.handover import Role
 from controller.traffic.route import Assignment, Reason, Side
+from controller.traffic.snapshot import Account, Holding
 
 __all__ = [
+    "Account",
     "Assignment",
     "Batch",
     "Blended",
     "Client",
     "ClientError",
+    "Engine",
+    "Handover",
     "Health",
+    "Holding",
+    "Leave",
     "Parameters",
     "ParametersError",
     "Reason",
     "RecordError",
     "Recorder",
+    "Role",
     "Side",
     "Signal",
     "Signals",

@@ -4,13 +4,13 @@ The file is replaced as a whole, so what is read is one vector and never parts o
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from controller.client.feed import FeedError, FileFeed
+from controller.client.files import replace_whole
 from controller.traffic.running import NAME, Running, encode
 
 log = logging.getLogger(__name__)
@@ -72,13 +72,7 @@ class ParameterFile:
         if self._acknowledgements is None:
             raise ParametersError("no place to acknowledge in; name the directory of the policy")
         path = self._acknowledgements / f"{self._name}.json"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(encode(Running(self._name, parameters.sha256)))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            replace_whole(path, encode(Running(self._name, parameters.sha256)))
         except OSError as error:
             raise ParametersError(f"{path}: {error.strerror or error}") from None

@@ -56,7 +56,7 @@ def _lasts(plan: Plan, state: State, one: Standing) -> bool:
         case "step_failed":
             return subject in state.failed_steps and (returns or state.name == PARTIAL)
         case "target":
-            return subject in (*state.unacknowledged, *state.overdue)
+            return state.awaits(subject)
         case "drift":
             return bool(state.unacknowledged)
         case "channel":

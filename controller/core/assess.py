@@ -10,6 +10,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
+from controller.core import handover
 from controller.core.calendar import Calendar
 from controller.core.counting import NOTHING, Counted, count, missed
 from controller.core.decision import Term
@@ -141,8 +142,9 @@ def assess(
         and not any(judged.blocks for judged in triggers)
         and not state.unacknowledged
         and not holds_back(plan, step, state)
+        and not handover.holds_back(plan, step, state)
     )
-    may_advance = earned and not frozen_by(plan, now) and plan.calendar.is_open(now)
+    may_advance = earned and not plan.frozen_by(now) and plan.calendar.is_open(now)
     return Assessment(triggers, checks, earned, may_advance)
 
 
@@ -220,12 +222,11 @@ def _too_long(trigger: TriggerPlan, counter: Counter, now: datetime, calendar: C
     return calendar.open_ms(counter.firing, now) >= trigger.escalate_ms
 
 
-def frozen_by(plan: Plan, now: datetime) -> str:
-    """Name of the freeze window at `now`, or empty."""
-    for window in plan.freeze:
-        if window.start <= now < window.end:
-            return window.name
-    return ""
+def freeze_ends(plan: Plan, now: datetime) -> datetime:
+    """When no freeze window forbids an advance any more; `now` where none does."""
+    while plan.frozen_by(now):
+        now = max(window.end for window in plan.freeze if window.start <= now < window.end)
+    return now
 
 
 def span(ms: int) -> str:

@@ -4,12 +4,21 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from controller.core import handover
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
 from controller.core.clocks import advance_clocks
 from controller.core.decision import Decision
 from controller.core.effect import Severity
-from controller.core.enter import Effects, enter, publish_again, restore
+from controller.core.enter import (
+    Effects,
+    enter,
+    hand_back,
+    hand_over,
+    publish_again,
+    restore,
+    verify,
+)
 from controller.core.event import Acknowledgement, Drift
 from controller.core.explain import told
 from controller.core.machine import Situation
@@ -26,8 +35,7 @@ def on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str,
     effects = Effects(state.rollout, state.seq, now)
     since = state.step_since or now
     if state.verify_due is not None and now >= state.verify_due:
-        keys = effects.verify(plan)
-        state = replace(state, verify_due=None, unacknowledged=keys, step_since=now)
+        state = replace(verify(plan, state, effects), verify_due=None, step_since=now)
         since = now
     allowed = plan.rollback.deadline
     if _ramps(state):
@@ -90,11 +98,13 @@ def on_acknowledgement(
     if before.unacknowledged and not waiting and plan.step(state.name) is not None:
         state = replace(state, split_since=state.split_since or now)
     effects = Effects(state.rollout, state.seq, now)
-    if not event.ok and event.key in (*waiting, *overdue):
+    if not event.ok and state.awaits(event.key) and not state.tells(event.key):
         title = f"{event.key} not done"
         effects.alert(Severity.HIGH, "target", title, event.detail, subject=event.key)
         if state.name == VERIFYING and not state.put_right:
             state = _put_right(plan, state, effects)
+    if event.ok and before.handover is not None and event.key == before.handover.key:
+        state = _handed(plan, state, now, effects)
     known = event.key in (*before.unacknowledged, *before.overdue)
     target = None
     if event.ok and known and plan.step(state.name) is None:
@@ -111,6 +121,14 @@ def on_acknowledgement(
     reasons = (f"{state.name} acknowledged: {event.detail or 'done'}",)
     after = enter(plan, state, target, reasons, now, effects, Severity.HIGH)
     return told(plan, after, now, effects, "acknowledge", reasons, notes=notes)
+
+
+def _handed(plan: Plan, state: State, now: datetime, effects: Effects) -> State:
+    """A phase of the handover is acknowledged, and the next one follows at once where it may."""
+    step = plan.step(state.name)
+    state = handover.answered(plan, step, state, now)
+    following = handover.due(plan, step, state, now) if step is not None else None
+    return state if following is None else hand_over(plan, state, following, effects)
 
 
 def is_settled(plan: Plan, state: State) -> bool:
@@ -142,6 +160,8 @@ def _put_right(plan: Plan, state: State, effects: Effects) -> State:
     the place of what an earlier step still waits for, which no target is asked any more."""
     keys = effects.share(plan, state, mirror=False)
     keys += effects.activate(plan, state, plan.baseline.name)
+    state, handed = hand_back(state, effects)
+    keys += handed
     waiting = (*state.unacknowledged, *keys)
     return replace(state, put_right=True, unacknowledged=waiting, overdue=())
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from controller.core import handover
 from controller.core.assess import span
 from controller.core.calendar import MILLISECOND, milliseconds
 from controller.core.parameters import on_time
@@ -58,6 +59,7 @@ def advance_clocks(
             side_ms=state.side_ms + (opened if side else 0),
             asked_ms=state.asked_ms + (opened if side == APPROVAL else 0),
             parameters=on_time(plan, state, watched, dwells=dwells),
+            handover=handover.on_time(state, watched),
         ),
         notes,
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from controller.core.calendar import Calendar, milliseconds
-from controller.core.effect import Severity
+from controller.core.effect import Phase, Severity
 from controller.core.machine import RolloutMachine
 from controller.core.measurement import (
     BASELINE,
@@ -19,6 +19,7 @@ from controller.core.measurement import (
 )
 from controller.core.plan import (
     HOLD,
+    WATCH,
     ApprovalPlan,
     Beside,
     Check,
@@ -26,6 +27,7 @@ from controller.core.plan import (
     Confirm,
     Counting,
     FreezeWindow,
+    HandoverPlan,
     MetricPlan,
     ParametersPlan,
     Plan,
@@ -39,6 +41,7 @@ from controller.core.routes import compile_alerts
 from controller.core.rules import RuleCompiler
 from controller.core.share import NONE, WHOLE, Share, from_percent, percent_text
 from controller.policy.aggregation import is_statistical
+from controller.policy.budgets import spendings, with_budgets
 from controller.policy.checks.context import reads_dry_run, unmeasured
 from controller.policy.expression import (
     ABOUT_CANDIDATE,
@@ -46,26 +49,24 @@ from controller.policy.expression import (
     Guard,
     references,
 )
+from controller.policy.handover import agrees, closes, span_of
 from controller.policy.interpolation import points
 from controller.policy.levels import Levels, can_say, gate_level, trigger_level
 from controller.policy.models import (
-    LIVE_PUBLISHERS,
-    SHARE_PUBLISHERS,
     Approval,
-    ConfigPublisher,
     Lock,
     Metric,
     Policy,
-    Quality,
     Rollback,
-    Source,
     Stage,
     Trigger,
     Unknown,
 )
 from controller.policy.models import Check as CheckModel
+from controller.policy.publisher import LIVE_PUBLISHERS, SHARE_PUBLISHERS, ConfigPublisher
 from controller.policy.quality import MEASURES, judged_sources
 from controller.policy.sampling import counted, default_min_samples
+from controller.policy.source import Quality, Source
 from controller.policy.units import PLAIN, RATIO, metric_unit
 from controller.policy.values import BarCount, window_length
 
@@ -89,6 +90,8 @@ def compile_plan(
     calendar: Calendar,
 ) -> Plan:
     """`gates` by stage name and `guards` by trigger name are the parsed conditions."""
+    budgets = tuple(spendings(policy))
+    policy, guards = with_budgets(policy, guards)
     metrics = {
         name: _metric(name, metric, policy.sources.get(metric.source))
         for name, metric in policy.metrics.items()
@@ -100,16 +103,17 @@ def compile_plan(
         for name in MEASURES
     }
     level = trigger_level(policy, gates, guards)
-    steps = tuple(_steps(policy, gates, metrics, level))
+    steps = tuple(_steps(policy, gates, metrics, level, calendar))
     unsampled = _without_samples(metrics, policy.metrics)
     triggers = tuple(
-        _trigger(trigger, guards[trigger.name], metrics, unsampled, policy, level)
+        _trigger(trigger, guards[trigger.name], metrics, unsampled, policy, level, calendar)
         for trigger in policy.triggers
     )
     shares, configs = _targets(policy)
     rollback = _rollback(policy.rollback, steps, has_configs=bool(configs))
     read = {key for conditions in gates.values() for c in conditions for key in references(c)}
     read.update(key for guard in guards.values() for key in references(guard.when))
+    read.update(f"{CANDIDATE}.{budget.metric}" for budget in budgets)
     compared = {key.partition(".")[2] for key in read if key.startswith(f"{DIFFERENCE}.")}
     read.update(f"{side}.{metric}" for metric in compared for side in (CANDIDATE, BASELINE))
     alone = [key.partition(".")[2] for key in read if key.startswith(f"{ESTIMATE}.")]
@@ -139,9 +143,11 @@ def compile_plan(
         config_targets=configs,
         steps=steps,
         triggers=triggers,
+        budgets=budgets,
         rollback=rollback,
         parameters=_parameters(policy, steps),
         alerts=compile_alerts(policy),
+        handover=_handover(policy, steps),
         baseline_kept=frozenset(
             here.name
             for here, following in pairwise(steps)
@@ -173,9 +179,11 @@ def _steps(
     gates: Mapping[str, tuple[Condition, ...]],
     metrics: Mapping[str, MetricPlan],
     level: float,
+    calendar: Calendar,
 ) -> Iterator[Step]:
     def check(name: str, said: CheckModel, condition: Condition) -> Check:
-        rules = RuleCompiler(metrics, Levels(gate_level(policy, condition), level))
+        levels = Levels(gate_level(policy, condition), level)
+        rules = RuleCompiler(metrics, levels, calendar=calendar)
         return Check(
             name=name,
             rule=said.check,
@@ -220,6 +228,7 @@ def _trigger(
     unsampled: Mapping[str, MetricPlan],
     policy: Policy,
     level: float,
+    calendar: Calendar,
 ) -> TriggerPlan:
     condition = guard.when
     keys = tuple(dict.fromkeys(references(condition)))
@@ -230,6 +239,7 @@ def _trigger(
         Levels(level, level),
         min_samples=trigger.min_samples,
         guards=True,
+        calendar=calendar,
     )
     then = trigger.then or _THEN[trigger.severity]
     return TriggerPlan(
@@ -319,6 +329,7 @@ def _metric(name: str, metric: Metric, source: Source | None) -> MetricPlan:
             and counted(metric, source) == "observations"
         ),
         bar=metric.bar,
+        shared=metric.shared,
     )
 
 
@@ -380,6 +391,29 @@ def _parameters(policy: Policy, steps: tuple[Step, ...]) -> ParametersPlan | Non
         otherwise=asked.otherwise if asked is not None else "rollback",
         back=back.over if back is not None else None,
         at_once_from=Severity[(back.at_once_from if back is not None else "low").upper()],
+    )
+
+
+def _handover(policy: Policy, steps: tuple[Step, ...]) -> HandoverPlan | None:
+    said, tick = policy.transition.handover, policy.schedule.tick
+    if said is None:
+        return None
+    seats, position = said.processes, said.position
+    phases = [Phase.WARM, Phase.COPY]
+    if agrees(said):
+        phases.append(Phase.AGREE)
+    if closes(said):
+        phases.append(Phase(position.mode))
+    return HandoverPlan(
+        stage=said.stage or [step.stage for step in steps if step.stage != WATCH][-1],
+        phases=(*phases, Phase.FENCE, Phase.WRITE),
+        answer_ms=milliseconds(seats.within),
+        agree_ms=milliseconds(span_of(said.within, tick)),
+        otherwise=said.otherwise or "ramp",
+        close_ms=milliseconds(span_of(position.within, tick)),
+        close_otherwise=position.otherwise or "rollback",
+        converges=position.mode == "converge",
+        place=(seats.directory, seats.baseline, seats.candidate),
     )
 
 

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from controller.core import handover
 from controller.core.acknowledging import on_word
 from controller.core.alerting import attend
 from controller.core.assess import Assessment, Judged, assess, severity_of, span
@@ -18,9 +19,9 @@ from controller.core.clocks import advance_clocks
 from controller.core.counting import NOTHING
 from controller.core.decision import Decision, Explanation
 from controller.core.effect import Severity
-from controller.core.enter import Effects, enter, set_parameters
+from controller.core.enter import Effects, enter, hand_over, set_parameters
 from controller.core.event import Acknowledgement, Command, Drift, Event, PolicyEdit, Tick
-from controller.core.explain import DONE, explanation
+from controller.core.explain import DONE, explanation, handover_waits
 from controller.core.machine import Situation
 from controller.core.measurement import BASELINE, Measurement, Measurements
 from controller.core.parameters import due, silent
@@ -74,18 +75,23 @@ def _on_tick(plan: Plan, before: State, event: Tick, now: datetime) -> Decision:
     def explain() -> Explanation:
         return explanation(plan, looked, now, event.measurements, clocked, notes)
 
-    mute = silent(plan, state)
+    mute = silent(plan, state) or handover.lapsed(plan, state)
     further = due(plan, step, state) if event.scheduled else None
-    stirs = mute or further is not None or not nothing_stirs(step, state, found)
+    phase = handover.due(plan, step, state, now) if event.scheduled else None
+    goes_on = further is not None or phase is not None
+    stirs = mute or goes_on or not nothing_stirs(step, state, found)
     if effects is None and not stirs:
         return Decision(state, now, explain)
     situation = _situation(plan, step, state, found, event.scheduled)
     target = plan.machine.move("tick", situation) if calls_for_move(situation) else None
     if target is None:
-        if further is not None:
+        if goes_on:
             effects = effects or Effects(state.rollout, state.seq, now)
+        if further is not None and effects is not None:
             state, keys = set_parameters(plan, state, further, effects)
             state = replace(state, unacknowledged=(*state.unacknowledged, *keys))
+        if phase is not None and effects is not None:
+            state = hand_over(plan, state, phase, effects)
         return Decision(state, now, explain, effects.done() if effects else (), "", rehearsed)
     reasons = _reasons(plan, step, before, state, found, target)
     effects = effects or Effects(state.rollout, state.seq, now)
@@ -177,10 +183,12 @@ def _situation(
 
 def _lapsed(plan: Plan, step: Step, state: State, side: str, earned: bool) -> str:
     """What a deadline that has passed asks for: of the step (not while a person has it paused,
-    nor when only a freeze window keeps it from advancing), of an approval nobody gave, or of
-    parameters that nobody acknowledged."""
+    nor when only a freeze window keeps it from advancing), of an approval nobody gave, of
+    parameters that nobody acknowledged, or of a handover that is stuck."""
     if plan.parameters is not None and silent(plan, state):
         return plan.parameters.otherwise
+    if handover.lapsed(plan, state):
+        return "rollback"
     if side == PAUSED or (earned and side == ""):
         return ""
     if side == APPROVAL:
@@ -221,6 +229,8 @@ def _reasons(
         if plan.parameters is not None and silent(plan, state):
             waited = span(plan.parameters.within_ms or 0)
             return (f"parameters: not acknowledged within {waited}", *asked)
+        if handover.lapsed(plan, state):
+            return (f"handover: {handover_waits(plan, state)}", *asked)
         if before.name.endswith(f".{APPROVAL}"):
             return ("approval: nobody approved in time", *asked)
         return ("deadline: the stage took too long", *asked)

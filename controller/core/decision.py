@@ -55,6 +55,22 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     note: str = ""
 
 
+class Spent(Struct, frozen=True, omit_defaults=True):
+    """One period of one budget: what of `amount` is `spent`, and the `forecast` for the whole
+    period at the rate so far, in `currency`; `detail` says why nobody knows. `resets_at` is when
+    the period is over, at midnight in `zone`."""
+
+    budget: str
+    period: str
+    zone: str
+    amount: float
+    currency: str
+    resets_at: datetime
+    spent: float | None = None
+    forecast: float | None = None
+    detail: str = ""
+
+
 class Explanation(Struct, frozen=True, omit_defaults=True):
     """Why: rules with values, limits, samples and distance; clocks; what blocks the advance; what
     triggers on a dry run `would_have` done since the start."""
@@ -68,6 +84,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     clocks: tuple[Progress, ...] = ()
     blockers: tuple[str, ...] = ()
     would_have: tuple[str, ...] = ()
+    budgets: tuple[Spent, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -1,7 +1,7 @@
 """What a decision asks of the world, as data. Carried by the outbox under an idempotency key."""
 
 from datetime import datetime
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Literal
 
 from msgspec import Struct
@@ -21,6 +21,23 @@ class Severity(IntEnum):
     def word(self) -> str:
         """As written in YAML: `low`, `medium`, `high`, `critical`."""
         return self.name.lower()
+
+
+class Phase(StrEnum):
+    """Of a handover: which of both processes sends orders, and what is asked of them.
+
+    The baseline's writes until FENCE, nobody in FENCE, the candidate's from WRITE on, and in BACK
+    the baseline's again. What is asked is written in `traffic.handover.lacks`."""
+
+    WARM = "warm"
+    COPY = "copy"
+    AGREE = "agree"
+    DRAIN = "drain"
+    FLATTEN = "flatten"
+    FENCE = "fence"
+    WRITE = "write"
+    RETIRE = "retire"
+    BACK = "back"
 
 
 class SetShare(Struct, frozen=True, omit_defaults=True, tag="set_share"):
@@ -58,6 +75,19 @@ class SetParameters(Struct, frozen=True, tag="set_parameters"):
     progress: Share
     epoch: int
     token: int
+
+
+class HandOver(Struct, frozen=True, omit_defaults=True, tag="hand_over"):
+    """Tell both processes at `target` that the handover is in `phase`, under the fence of `epoch`
+    and `token`. Acknowledged once they have said what the phase asks of them. `ramps`: the new
+    writer goes from the position that it takes over to its own target bit by bit."""
+
+    key: str
+    target: str
+    phase: Phase
+    epoch: int
+    token: int
+    ramps: bool = False
 
 
 class Verify(Struct, frozen=True, omit_defaults=True, tag="verify"):
@@ -128,4 +158,4 @@ class Notify(Struct, frozen=True, omit_defaults=True, tag="notify"):
     again: datetime | None = None
 
 
-Effect = SetShare | Activate | SetParameters | Verify | VerifyActive | Alert | Notify
+Effect = SetShare | Activate | SetParameters | HandOver | Verify | VerifyActive | Alert | Notify

@@ -9,10 +9,13 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from controller.core import handover
 from controller.core.effect import (
     Activate,
     Alert,
     Effect,
+    HandOver,
+    Phase,
     SetParameters,
     SetShare,
     Severity,
@@ -37,6 +40,8 @@ from controller.core.state import (
 from controller.policy.alerting import AlertKind
 
 Kept = TypeVar("Kept")
+HANDOVER = "handover"
+"""Name of the target that tells both processes who writes."""
 MOST_ROLLBACKS = 100
 """Times of rollbacks remembered; more than any lock asks for."""
 
@@ -90,6 +95,12 @@ class Effects:
             effect = SetParameters(keys[-1], target, progress, state.epoch, self._seq)
             self._found.append(effect)
         return tuple(keys)
+
+    def hand_over(self, state: State, phase: Phase, *, ramps: bool = False) -> str:
+        """Tell both processes of a phase; returns the key to wait for."""
+        key = self._key()
+        self._found.append(HandOver(key, HANDOVER, phase, state.epoch, self._seq, ramps))
+        return key
 
     def verify(self, plan: Plan) -> tuple[str, ...]:
         """Read the baseline back from every target: a share of 0, and its configuration. Returns
@@ -190,12 +201,14 @@ def _enter_live(
             failed_steps=(),
             overdue=(),
             parameters=None,
+            handover=None,
             frozen={},
             would_have={},
         )
     keys = effects.share(plan, state, mirror=step.mirror) if share_changes or anew else ()
     state, published = _configuration(plan, state, step, effects, anew=anew)
     keys += published
+    state = _begin_handover(plan, state, effects, anew=anew)
     effects.alert(
         Severity.LOW,
         "stage",
@@ -226,6 +239,7 @@ def stay(plan: Plan, state: State, effects: Effects) -> State:
     else:
         state, published = _configuration(plan, state, step, effects, anew=True)
         keys += published
+    state = _begin_handover(plan, state, effects, anew=True)
     return replace(state, unacknowledged=keys, split_since=None)
 
 
@@ -261,6 +275,48 @@ def set_parameters(
     """A new vector asked for; returns the keys to wait for, which are not added to the state's."""
     keys = effects.parameters(plan, state, progress)
     return replace(state, parameters=asked(state.parameters, progress, keys)), keys
+
+
+def _begin_handover(plan: Plan, state: State, effects: Effects, *, anew: bool) -> State:
+    """The first phase, or with `anew` the present one again, under the epoch that is new."""
+    here = state.handover
+    if here is not None and anew:
+        key = effects.hand_over(state, here.phase, ramps=here.ramps)
+        return replace(state, handover=replace(here, key=key))
+    if plan.handover is None or here is not None:
+        return state
+    return hand_over(plan, state, Phase.WARM, effects)
+
+
+def hand_over(plan: Plan, state: State, phase: Phase, effects: Effects) -> State:
+    """The next phase of the handover is asked for."""
+    way = plan.handover
+    assert way is not None, "asked only where there is one"
+    wanted = handover.asked(way, state.handover, phase, "")
+    key = effects.hand_over(state, phase, ramps=wanted.ramps)
+    if phase is Phase.WRITE:
+        title = f"{plan.rollout}: {way.place[2]} writes orders in place of {way.place[1]}"
+        effects.alert(Severity.LOW, "handover", title)
+    return replace(state, handover=replace(wanted, key=key))
+
+
+def hand_back(state: State, effects: Effects) -> tuple[State, tuple[str, ...]]:
+    """The baseline's process writes again, from whatever phase, and says so; returns the key to
+    wait for. Once that is acknowledged, it is asked anew."""
+    here = state.handover
+    if here is None:
+        return state, ()
+    if here.phase is Phase.BACK and here.key:
+        return state, (here.key,)
+    key = effects.hand_over(state, Phase.BACK)
+    here = replace(here, phase=Phase.BACK, key=key, waited_ms=0, ramps=False)
+    return replace(state, handover=here), (key,)
+
+
+def verify(plan: Plan, state: State, effects: Effects) -> State:
+    """Everything that is the baseline's again is read back, and waited for."""
+    state, handed = hand_back(state, effects)
+    return replace(state, unacknowledged=(*handed, *effects.verify(plan)))
 
 
 def _mirrors(plan: Plan, name: str) -> bool:
@@ -304,6 +360,10 @@ def _enter_completed(plan: Plan, state: State, effects: Effects) -> State:
         keys = effects.share(plan, state, mirror=plan.steps[-1].mirror)
     if plan.steps[-1].stage != WATCH:
         keys += effects.activate(plan, state, plan.candidate.name)
+    if state.handover is not None:
+        key = effects.hand_over(state, Phase.RETIRE)
+        state = replace(state, handover=replace(state.handover, phase=Phase.RETIRE, key=""))
+        keys += (key,)
     effects.alert(
         Severity.LOW, "completed", f"{plan.rollout}: {plan.candidate.name} is in charge",
         *state.reasons,
@@ -340,6 +400,8 @@ def _enter_return(
         case "baseline_traffic":
             state = replace(state, share=NONE)
             keys = effects.share(plan, state, mirror=False)
+            state, handed = hand_back(state, effects)
+            keys += handed
         case "restore":
             return restore(plan, state, now, effects)
         case "verify":
@@ -347,7 +409,7 @@ def _enter_return(
                 return replace(
                     state, unacknowledged=(), verify_due=now + plan.rollback.verify_after
                 )
-            keys = effects.verify(plan)
+            return verify(plan, state, effects)
         case _:
             raise ValueError(f"unknown rollback step {step!r}")
     return replace(state, unacknowledged=keys)

@@ -6,15 +6,18 @@ state before and the event, so that any past explanation can be computed again.
 
 from datetime import datetime
 
-from controller.core.assess import Checked, Judged, frozen_by, judge, look_at, span
+from controller.core import handover
+from controller.core.assess import Checked, Judged, freeze_ends, judge, look_at, span
 from controller.core.calendar import Calendar, milliseconds
 from controller.core.counting import held_ms, times
-from controller.core.decision import Decision, Explanation, Progress, RuleResult, Term
+from controller.core.decision import Decision, Explanation, Progress, RuleResult, Spent, Term
+from controller.core.effect import Phase
 from controller.core.enter import Effects
 from controller.core.measurement import Measurements, Outcome
 from controller.core.parameters import awaited, holds_back
 from controller.core.plan import Counting, Plan, Step
 from controller.core.share import percent_text
+from controller.core.spending import spent
 from controller.core.state import (
     APPROVAL,
     AT_BASELINE,
@@ -53,6 +56,7 @@ def explanation(
     checks: tuple[Checked, ...] = ()
     triggers: tuple[Judged, ...] = ()
     stands: tuple[str, ...] = ()
+    budgets: tuple[Spent, ...] = ()
     if measurements is not None:
         counted = before or state
         checks = tuple(
@@ -63,6 +67,7 @@ def explanation(
             for trigger in plan.guarding[step.name]
         )
         stands = _blockers(plan, step, state, checks, triggers, now)
+        budgets = spent(plan, measurements, now)
     return Explanation(
         state=state.name,
         share=state.share,
@@ -73,6 +78,7 @@ def explanation(
         clocks=(*_live_clocks(step, state), *_on_the_way(plan, state)),
         blockers=stands,
         would_have=_would_have(plan, state),
+        budgets=budgets,
         notes=notes,
     )
 
@@ -167,6 +173,8 @@ def _blockers(
     if shares:
         found.append(f"share: {shares} target(s) have not acknowledged it")
     found += _parameters_wait(plan, step, state)
+    if handover.holds_back(plan, step, state):
+        found.append(f"handover: {handover_waits(plan, state)}")
     if not state.told_to_advance:
         if state.dwell_ms < step.hold_ms:
             left = step.hold_ms - state.dwell_ms
@@ -181,9 +189,9 @@ def _blockers(
             waits = _unmeasured(judged, judged.trigger.counting, now, plan.calendar)
             words = "firing" if judged.firing else _why(judged.outcome, judged.terms, waits)
             found.append(f"trigger {judged.trigger.name}: {words}")
-    window = frozen_by(plan, now)
+    window = plan.frozen_by(now)
     if window:
-        found.append(f"freeze: {window} until {_end_of(plan, now)}")
+        found.append(f"freeze: {window} until {freeze_ends(plan, now):%Y-%m-%d %H:%M} UTC")
     if not plan.calendar.is_open(now):
         found.append(f"calendar: {plan.calendar.name} is closed")
     return tuple(found)
@@ -206,6 +214,41 @@ def _parameters_wait(plan: Plan, step: Step, state: State) -> list[str]:
     return found
 
 
+_DOES = {
+    Phase.WARM: "{candidate} is warming up",
+    Phase.COPY: "{candidate} takes a copy of what {baseline} holds, and has to reproduce it",
+    Phase.AGREE: "both targets have to agree",
+    Phase.DRAIN: "{baseline} only reduces its position, until it is flat",
+    Phase.FLATTEN: "{baseline} closes its position",
+    Phase.FENCE: "{baseline} writes no more, {candidate} takes over what it holds",
+    Phase.WRITE: "{candidate} writes",
+    Phase.RETIRE: "{candidate} writes, {baseline} may stop",
+    Phase.BACK: "{baseline} writes",
+}
+
+
+def handover_words(state: State) -> str:
+    """What the phase is about; empty without a handover."""
+    here = state.handover
+    if here is None:
+        return ""
+    return _DOES[here.phase].format(baseline=here.place[1], candidate=here.place[2])
+
+
+def handover_waits(plan: Plan, state: State) -> str:
+    """What the handover waits for, for how long, and what comes of it."""
+    way, here = plan.handover, state.handover
+    if way is None or here is None:
+        return "not begun"
+    if not here.key:
+        return f"goes on in {way.stage} where nothing holds it up"
+    limit = handover.limit_ms(way, here.phase)
+    waits = f", for {span(here.waited_ms)}" if here.waited_ms or limit is not None else ""
+    if limit is not None:
+        waits += f" of {span(limit)}, then {handover.otherwise(way, here.phase)}"
+    return f"{handover_words(state)}{waits}"
+
+
 def _why(outcome: Outcome, terms: tuple[Term, ...], count: str) -> str:
     """An outcome in words, with the samples, the count or the reason behind it."""
     word = outcome.value.replace("_", " ")
@@ -215,11 +258,6 @@ def _why(outcome: Outcome, terms: tuple[Term, ...], count: str) -> str:
             return f"{word}, samples {short[0].samples} of {short[0].min_samples}"
     details = [t.detail for t in terms if t.detail][:1]
     return ", ".join([word, *([count] if count else []), *details])
-
-
-def _end_of(plan: Plan, now: datetime) -> str:
-    end = max(f.end for f in plan.freeze if f.start <= now < f.end)
-    return f"{end:%Y-%m-%d %H:%M} UTC"
 
 
 # Steps and clocks -------------------------------------------------------------------------
@@ -245,17 +283,30 @@ def _live_clocks(step: Step, state: State) -> tuple[Progress, ...]:
 
 
 def _on_the_way(plan: Plan, state: State) -> tuple[Progress, ...]:
-    """How far the parameters are, and when they go further."""
-    way, vector = plan.parameters, state.parameters
+    """How far the parameters and the handover are, and when they go further."""
     at_rest = state.name.partition(".")[0] in (*AT_BASELINE, COMPLETED)
-    if way is None or vector is None or not way.over_ms or at_rest:
+    return () if at_rest else (*_parameters_clock(plan, state), *_handover_clock(plan, state))
+
+
+def _handover_clock(plan: Plan, state: State) -> tuple[Progress, ...]:
+    way, here = plan.handover, state.handover
+    limit = handover.limit_ms(way, here.phase) if way is not None and here is not None else None
+    if way is None or here is None or not here.key or limit is None:
         return ()
-    note = f"{percent_text(vector.progress)} of the way"
+    note = f"{handover_words(state)}; then {handover.otherwise(way, here.phase)}"
+    return (Progress("handover", here.waited_ms, limit, note),)
+
+
+def _parameters_clock(plan: Plan, state: State) -> tuple[Progress, ...]:
+    way, vector = plan.parameters, state.parameters
+    if way is None or vector is None or not way.over_ms:
+        return ()
+    note = f"at {percent_text(vector.progress)}"
     following = next((point for point in way.grid if point > vector.progress), None)
     if plan.step(state.name) is not None and following is not None:
         at = -(-way.grid.index(following) * way.over_ms // (len(way.grid) - 1))
         left = span(max(0, at - vector.spent_ms))
-        note += f", {percent_text(following)} after {left} more of its time"
+        note += f", {percent_text(following)} in {left}"
     return (Progress("parameters", vector.spent_ms, way.over_ms, note),)
 
 

@@ -83,15 +83,6 @@ def moves(plan: Plan, step: Step, state: State) -> bool:
     )
 
 
-def longer_ms(plan: Plan) -> int:
-    """Open time that the way needs beyond the holds of its stages."""
-    way = plan.parameters
-    if way is None:
-        return 0
-    holds = sum(step.hold_ms for step in plan.steps if step.stage in way.stages)
-    return max(0, way.over_ms - holds)
-
-
 def holds_back(plan: Plan, step: Step, state: State) -> bool:
     """Whether `step` may not be left: it is the last on the way, and they have not arrived."""
     way, vector = plan.parameters, state.parameters

@@ -4,7 +4,6 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from controller.core.assess import frozen_by
 from controller.core.back import must_lock
 from controller.core.clocks import advance_clocks
 from controller.core.decision import Decision
@@ -88,7 +87,7 @@ def _refusal(plan: Plan, state: State, event: Command, now: datetime) -> str:
         if state.name == COOLDOWN and state.step_since:
             until = f" until {state.step_since + plan.rollback.cooldown:%Y-%m-%d %H:%M:%S} UTC"
         return f"{name} is not possible in {state.name}{until}; possible: {can}"
-    window = frozen_by(plan, now) if name in ("start", "advance") else ""
+    window = plan.frozen_by(now) if name in ("start", "advance") else ""
     return f"freeze window {window}: nothing advances now" if window else ""
 
 
@@ -123,6 +122,9 @@ def on_apply(plan: Plan, before: State, event: Command, now: datetime) -> Decisi
     refused = _not_applicable(plan, state, where, now)
     if refused:
         return told(plan, state, now, effects, "", _by(event), refused, notes)
+    refused = _handover_moves(plan, state)
+    if refused:
+        return told(plan, state, now, effects, "", _by(event), refused, notes)
     state = replace(
         state,
         policy=event.policy,
@@ -137,6 +139,20 @@ def on_apply(plan: Plan, before: State, event: Command, now: datetime) -> Decisi
         return told(plan, stay(plan, state, effects), now, effects, "", _by(event), notes=notes)
     after = enter(plan, state, where, _by(event), now, effects, Severity.MEDIUM, anew=True)
     return told(plan, after, now, effects, "apply", _by(event), notes=notes)
+
+
+def _handover_moves(plan: Plan, state: State) -> str:
+    """Why a policy cannot be applied whose processes are not those that are told who writes; empty:
+    it can."""
+    here = state.handover
+    place = plan.handover.place if plan.handover is not None else None
+    if here is None or here.place == place or not (_is_live(state) or state.name == COMPLETED):
+        return ""
+    directory, baseline, candidate = here.place
+    return (
+        f"{baseline} and {candidate} are told in {directory} who writes orders; roll back, or keep "
+        "the handover's processes as they are"
+    )
 
 
 def _is_live(state: State) -> bool:
@@ -163,5 +179,5 @@ def _not_applicable(plan: Plan, state: State, where: str, now: datetime) -> str:
         return (
             f"the share does not rise to {percent_text(step.share)} from {state.name}: resume first"
         )
-    window = frozen_by(plan, now)
+    window = plan.frozen_by(now)
     return f"freeze window {window}: the share does not rise now" if window else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from controller.core.calendar import Calendar
 from controller.core.decision import Term
-from controller.core.effect import Severity
+from controller.core.effect import Phase, Severity
 from controller.core.measurement import (
     BASELINE,
     CANDIDATE,
@@ -21,8 +21,9 @@ from controller.core.measurement import (
 from controller.core.share import Share
 from controller.core.standing import AlertsPlan
 from controller.core.state import stage_step
+from controller.policy.budgets import SHARED, SharedRule, Spending
 from controller.policy.expression import Unit
-from controller.policy.models import Quality
+from controller.policy.source import Quality
 from controller.policy.values import Window
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class MetricPlan:
     beside: Beside = NOTHING_BESIDE
     proportion: bool = False
     bar: timedelta | None = None
+    shared: SharedRule | None = None
+    """Whose the observations of the version `shared` are."""
 
 
 def metric_of(metrics: Mapping[str, MetricPlan], key: str) -> MetricPlan | None:
@@ -223,6 +226,24 @@ class ParametersPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class HandoverPlan:
+    """How the writing of orders passes to the candidate's process. `phases` forward, in order; from
+    the second on in `stage`, which is not left before the last. Unanswered for `answer_ms` it goes
+    back; not agreed on a target within `agree_ms`, `otherwise`; the position not closed within
+    `close_ms`, `close_otherwise`. `converges`: always by a ramp. `place`: see `State`."""
+
+    stage: str
+    phases: tuple[Phase, ...]
+    answer_ms: int
+    agree_ms: int
+    otherwise: Literal["ramp", "rollback"]
+    close_ms: int
+    close_otherwise: Literal["flatten", "rollback"]
+    converges: bool
+    place: tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class RollbackPlan:
     """The way back. `restart` is the name of the step to start from again."""
 
@@ -286,10 +307,13 @@ class Plan:
     config_targets: tuple[str, ...]
     steps: tuple[Step, ...]
     triggers: tuple[TriggerPlan, ...]
+    budgets: tuple[Spending, ...]
+    """What their levels do are triggers."""
     rollback: RollbackPlan
     parameters: ParametersPlan | None
     alerts: AlertsPlan | None
     """None: they go into the log, and nowhere else."""
+    handover: HandoverPlan | None
     baseline_kept: frozenset[str]
     """Steps after which the baseline is frozen: its last good measurements are kept there."""
     machine: "RolloutMachine"
@@ -300,6 +324,19 @@ class Plan:
     def metric(self, key: str) -> MetricPlan | None:
         """See `metric_of`."""
         return metric_of(self.metrics, key)
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions whose observations are taken."""
+        both = (self.baseline.name, self.candidate.name)
+        return (*both, SHARED) if any(m.shared for m in self.metrics.values()) else both
+
+    def frozen_by(self, now: datetime) -> str:
+        """Name of the freeze window at `now`, or empty."""
+        for window in self.freeze:
+            if window.start <= now < window.end:
+                return window.name
+        return ""
 
     def step(self, name: str) -> Step | None:
         """The step of a live state's name (`ramp-25.paused` -> `ramp-25`), else None."""

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import assert_never
 
+from controller.core.calendar import ALWAYS, Calendar
 from controller.core.decision import Term
 from controller.core.measurement import (
     MISSING,
@@ -19,10 +20,12 @@ from controller.core.measurement import (
     Outcome,
     opposite,
 )
+from controller.core.period import elapsed
 from controller.core.plan import Evaluate, Judgement, Limit, MetricPlan, Quiet, metric_of
 from controller.core.versus import mann_whitney, split_as_asked, usable, versus
 from controller.policy import expression as tree
 from controller.policy.levels import Levels
+from controller.policy.periods import EARLY
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -52,7 +55,7 @@ def worst(outcomes: tuple[Outcome, ...]) -> Outcome:
 class RuleCompiler:
     """Compiles the conditions of one policy. `levels` are of their comparisons; `min_samples`
     overrides the metrics' own; `guards` is for triggers, whose distance counts on the other side of
-    the limit."""
+    the limit; `calendar` says when time counts."""
 
     def __init__(
         self,
@@ -61,11 +64,13 @@ class RuleCompiler:
         *,
         min_samples: int | None = None,
         guards: bool = False,
+        calendar: Calendar = ALWAYS,
     ) -> None:
         self._metrics = metrics
         self._levels = levels
         self._min_samples = min_samples
         self._side = -1.0 if guards else 1.0
+        self._calendar = calendar
 
     def compile(self, condition: tree.Condition) -> Evaluate:
         """The closure of `condition`."""
@@ -173,6 +178,8 @@ class RuleCompiler:
                 return lambda *_: constant
             case tree.Reference():
                 return self._reference(term)
+            case tree.Elapsed():
+                return self._elapsed(term)
             case tree.Arithmetic():
                 return self._arithmetic(term)
             case _:
@@ -188,6 +195,23 @@ class RuleCompiler:
             shown = None if number is None else number / factor
             term = Term(key, shown, found.samples, needed, unit=unit, detail=detail)
             return outcome, 0.0 if number is None else number, (term,)
+
+        return value
+
+    def _elapsed(self, node: tree.Elapsed) -> Value:
+        """Inconclusive where so little has passed that nothing can be reckoned from it."""
+        key, period, calendar = node.text, node.period, self._calendar
+
+        def value(measurements: Measurements, now: datetime) -> Known:
+            del measurements
+            try:
+                passed = elapsed(period, calendar, now)
+            except ValueError as error:
+                return Outcome.ERROR, 0.0, (Term(key, None, 0, 0, detail=str(error)),)
+            if passed is None or passed < EARLY:
+                detail = f"too early in the {period.unit}"
+                return Outcome.INCONCLUSIVE, 0.0, (Term(key, passed, 0, 0, detail=detail),)
+            return Outcome.PASS, passed, (Term(key, passed, 0, 0),)
 
         return value
 

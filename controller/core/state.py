@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from controller.core.effect import Phase
 from controller.core.measurement import Measurement
 from controller.core.share import NONE, Share
 from controller.core.standing import Alerting
@@ -56,6 +57,18 @@ class Vector(Struct, frozen=True, omit_defaults=True):
     stepped_at: datetime | None = None
 
 
+class Handover(Struct, frozen=True, omit_defaults=True):
+    """Who writes orders: the `phase` last asked for, by the effect `key` (empty: acknowledged), for
+    `waited_ms` of open time. `ramps`: both targets did not agree in time. `place`: directory and
+    names of both processes, which must not change while it is under way."""
+
+    phase: Phase
+    place: tuple[str, str, str]
+    key: str = ""
+    waited_ms: int = 0
+    ramps: bool = False
+
+
 class State(Struct, frozen=True, omit_defaults=True):
     """One rollout. `name` is the machine's state: `canary`, `ramp-25`, `ramp-25.paused`,
     `rolling_back.baseline_traffic`, `completed`; `at` is the time of the last event.
@@ -68,8 +81,9 @@ class State(Struct, frozen=True, omit_defaults=True):
     `unacknowledged` and `overdue` are keys of effects; `verify_due` is when the read-back of a
     rollback is asked for, `put_right` that it has failed once and the baseline was published
     again. `frozen` holds what was last known of the baseline before it lost its
-    traffic. `parameters` is None where none are published. `would_have` is when triggers on a dry
-    run first fired, by name. `alerts` is None where none stands."""
+    traffic. `parameters` is None where none are published, `handover` where nobody is asked to hand
+    over. `would_have` is when triggers on a dry run first fired, by name. `alerts` is None where
+    none stands."""
 
     rollout: str
     policy: str
@@ -97,16 +111,21 @@ class State(Struct, frozen=True, omit_defaults=True):
     failed_steps: tuple[str, ...] = ()
     rollbacks: tuple[datetime, ...] = ()
     parameters: Vector | None = None
+    handover: Handover | None = None
     frozen: dict[str, Measurement] = {}
     would_have: dict[str, datetime] = {}
     alerts: Alerting | None = None
     reasons: tuple[str, ...] = ()
 
+    def awaits(self, key: str) -> bool:
+        """Whether the rollout is waiting to hear of an effect."""
+        handed = self.handover is not None and key == self.handover.key != ""
+        waiting = handed or key in self.unacknowledged or key in self.overdue
+        return waiting or self.tells(key)
 
-def awaits(state: State, key: str) -> bool:
-    """Whether the rollout is waiting to hear of an effect."""
-    told = state.alerts is not None and key in state.alerts.sent
-    return told or key in state.unacknowledged or key in state.overdue
+    def tells(self, key: str) -> bool:
+        """Whether an effect is a message that people have still to get."""
+        return self.alerts is not None and key in self.alerts.sent
 
 
 def stage_step(name: str) -> str:

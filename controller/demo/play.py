@@ -19,10 +19,17 @@ from controller.core.decision import Explanation
 from controller.core.event import Command
 from controller.core.share import NONE, Share
 from controller.core.state import COMPLETED, LOCKED, PARTIAL, ROLLED_BACK, ROLLING_BACK
+from controller.demo.account import Account
+from controller.demo.books import Books
 from controller.demo.clock import MarketClock, close_of
-from controller.demo.desk import BOOKS, Desk, Look, Version, load_version, open_books
+from controller.demo.desk import Desk, Look
 from controller.demo.market import Bar, DemoError
 from controller.demo.screen import Frame, Move, Screen
+from controller.demo.turnover import Turnover, turnover
+from controller.demo.version import Version, load_version
+from controller.policy.load import load_policy
+from controller.policy.models import Policy
+from controller.policy.publisher import ConfigPublisher
 from controller.run.controller import TickReport
 from controller.run.recall import NothingThere, Recalled, recall
 from controller.run.service import Service
@@ -58,7 +65,9 @@ class Act:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one act. `share` was read back from the published file at the end; `money` is
-    what each version made with the books it was given, in US dollars."""
+    what each version made with its part of the capital, in US dollars; `turnover` of the handover,
+    if signals were blended; `vectors` of parameters that the desk acknowledged; `configuration`:
+    the version whose file the published configuration is, byte for byte (empty: neither's)."""
 
     act: Act
     state: str
@@ -69,6 +78,9 @@ class Outcome:
     bars: int
     seconds: float
     money: Mapping[str, float]
+    turnover: Turnover | None
+    vectors: int
+    configuration: str
     audit: AuditReport
 
     @property
@@ -116,12 +128,13 @@ class Theatre:
 
     def perform(self, act: Act, screen: Screen) -> Outcome:
         """Start the rollout and trade until it is over, or the prices are."""
-        desk = self._desk(act)
+        policy = self._policy(act)
+        desk = self._desk(act, policy)
         self._await(act.rollout)
         began, first = self.seconds, self._next
         self.service.command(act.rollout, Command("start", by="demo"))
         moves: list[Move] = []
-        client = Client.in_process(self.service, act.rollout, baseline=act.baseline, watch=None)
+        client = self._client(act, policy)
         for bar in self._market():
             client.refresh()
             looks = desk.on_bar(bar, client)
@@ -145,6 +158,9 @@ class Theatre:
             bars=self._next - first,
             seconds=self.seconds - began,
             money=dict(desk.money),
+            turnover=turnover(desk.trading.days) if isinstance(desk.trading, Account) else None,
+            vectors=len(desk.parameters),
+            configuration=self._configuration(act, policy),
             audit=self.audit(act.rollout),
         )
 
@@ -162,13 +178,50 @@ class Theatre:
 
     # What the acts are made of ------------------------------------------------------------
 
-    def _desk(self, act: Act) -> Desk:
-        def version(name: str) -> Version:
-            return load_version(self.policies / "configs" / f"demo-{name}.json")
+    def _policy(self, act: Act) -> Policy:
+        policy = load_policy(self.policies / f"{act.rollout}.yaml", {}).policy
+        if policy is None:
+            raise DemoError(f"the policy of {act.rollout} is broken; reinstall rollout-controller")
+        return policy
 
-        desk = Desk((version(act.baseline), version(act.candidate)), open_books(BOOKS))
+    def _desk(self, act: Act, policy: Policy) -> Desk:
+        """One that blends or routes, as the policy says."""
+
+        def version(name: str) -> Version:
+            return load_version(self._config_file(name))
+
+        desk = Desk(
+            (version(act.baseline), version(act.candidate)),
+            Account() if policy.transition.blend is not None else Books(),
+            follows=policy.transition.parameters is not None,
+        )
         desk.warm_up(self._bars[: self._next])
         return desk
+
+    def _client(self, act: Act, policy: Policy) -> Client:
+        """The desk's: of the files that the controller publishes, as in a process of its own."""
+        way = policy.transition.parameters
+        said = way.acknowledge if way is not None else None
+        return Client.from_file(
+            self.service.share_file(act.rollout),
+            baseline=act.baseline,
+            watch=None,
+            parameters=self._live_config(policy) if way is not None else None,
+            acknowledgements=self.policies / said.directory if said is not None else None,
+            name="desk",
+        )
+
+    def _config_file(self, version: str) -> Path:
+        return self.policies / "configs" / f"demo-{version}.json"
+
+    def _live_config(self, policy: Policy) -> Path:
+        found = (one for one in policy.publish.values() if isinstance(one, ConfigPublisher))
+        return self.policies / next(found).path
+
+    def _configuration(self, act: Act, policy: Policy) -> str:
+        live = self._live_config(policy).read_bytes()
+        versions = (act.baseline, act.candidate)
+        return next((v for v in versions if self._config_file(v).read_bytes() == live), "")
 
     def _market(self) -> Iterator[Bar]:
         """One bar after the other, each when the market's clock has come to its close."""
@@ -232,7 +285,7 @@ class Theatre:
             seconds=self.seconds,
             published=_share(client),
             told=self._last_look(act.rollout),
-            books={look.version: look.books for look in looks},
+            parts={look.version: look.part for look in looks},
             money=desk.money,
         )
 

@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ from controller.demo.screen import money_text, screen_for
 PACE = 60.0
 """Market days in a second of the real clock."""
 
-WANTED = ((COMPLETED, WHOLE), (ROLLED_BACK, NONE))
-"""What the demo is there to show: state and published share at the end of each act."""
+WANTED = ((COMPLETED, WHOLE, "momentum-2.0"), (ROLLED_BACK, NONE, "momentum-2.0"))
+"""What the demo is there to show at the end of each act: state, and the share and configuration
+that are published."""
 PROMOTION = Act(
     rollout="demo",
     title="Act one: a better algorithm takes over",
     story=(
-        "The desk trades the S&P 500 by a moving-average crossover (1.4). Momentum sized by "
-        "volatility (2.0) goes from shadow to all hundred books, if it does no harm on the way."
+        "The desk trades the S&P 500 by a moving-average crossover (1.4). What it holds is blended "
+        "with what momentum sized by volatility (2.0) wants, more and more of it, if that does no "
+        "harm on the way."
     ),
     baseline="crossover-1.4",
     candidate="momentum-2.0",
@@ -35,8 +38,9 @@ SABOTAGE = Act(
     rollout="demo-sabotaged",
     title="Act two: a version with a defect",
     story=(
-        "Version 2.1 comes with a rewritten order handler, which is broken: it sends the target "
-        "as the order. Its signals are good, so the shadow finds nothing. Then it gets real books."
+        "In the shadow, 2.1 takes on its own parameters step by step. Its rewritten order handler "
+        "is broken: it sends the target as the order. Its signals are good, so the shadow finds "
+        "nothing. Then it gets the first of a hundred books."
     ),
     baseline="momentum-2.0",
     candidate="momentum-2.1",
@@ -75,8 +79,9 @@ def perform(
     return 0 if all(map(_as_hoped, outcomes, WANTED)) else 1
 
 
-def _as_hoped(outcome: Outcome, wanted: tuple[str, Share]) -> bool:
-    return (outcome.state, outcome.share) == wanted and outcome.audit.whole
+def _as_hoped(outcome: Outcome, wanted: tuple[str, Share, str]) -> bool:
+    found = (outcome.state, outcome.share, outcome.configuration)
+    return found == wanted and outcome.audit.whole
 
 
 def _as_data(outcome: Outcome) -> dict[str, Any]:
@@ -89,6 +94,9 @@ def _as_data(outcome: Outcome) -> dict[str, Any]:
         "bars": outcome.bars,
         "seconds": round(outcome.seconds, 1),
         "money_usd": {version: round(amount, 2) for version, amount in outcome.money.items()},
+        "turnover": asdict(outcome.turnover) if outcome.turnover is not None else None,
+        "vectors_acknowledged": outcome.vectors,
+        "configuration_of": outcome.configuration,
         "journal_whole": outcome.audit.whole,
     }
 
@@ -112,8 +120,28 @@ def _summary(console: Console, outcomes: list[Outcome]) -> None:
             Text(f"  share read back from the file: {percent_text(outcome.share)}"),
             Text(f"  {whole if audit.whole else f'JOURNAL BROKEN: {audit}'}"),
             Text.assemble("  money made: ", money),
+            *map(Text, _handed_over(outcome)),
         )
         console.print(*lines, sep="\n")
+
+
+def _handed_over(outcome: Outcome) -> Iterator[str]:
+    """What the handover took: the turnover beside that of a switch at once, the parameters."""
+    taken = outcome.turnover
+    if taken is not None:
+        yield f"  turnover of the handover alone, in times the capital, over {taken.days} days:"
+        yield (
+            f"    as it was, in {taken.changes} steps: {taken.handover:.2f}, at most "
+            f"{taken.largest:.2f} in a day; all trades {taken.total:.1f}"
+        )
+        yield (
+            f"    a hard switch: {taken.switch:.2f} in one day, from {taken.switch_least:.2f} to "
+            f"{taken.switch_most:.2f} by the day; all trades {taken.switch_total:.1f}"
+        )
+    if outcome.vectors:
+        yield f"  parameters: {outcome.vectors} vectors taken on and acknowledged by the desk"
+    whose = f"that of {outcome.configuration}, byte for byte"
+    yield f"  configuration in force: {whose if outcome.configuration else 'NEITHER VERSION'}"
 
 
 def _explain(console: Console, theatre: Theatre, outcome: Outcome) -> None:

@@ -40,7 +40,8 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Everything on the screen at one moment. `books` and `money` (US dollars) are by version;
+    """Everything on the screen at one moment. `parts` (of the capital) and `money` (US dollars) are
+    by version;
     `published` is the share in the file, `told` the last look of the controller."""
 
     rollout: str
@@ -50,7 +51,7 @@ class Frame:
     seconds: float
     published: Share
     told: Explanation | None
-    books: Mapping[str, int]
+    parts: Mapping[str, float]
     money: Mapping[str, float]
 
 
@@ -178,14 +179,14 @@ def _where(move: Move) -> Text:
 
 
 def picture(frame: Frame, width: int) -> RenderableType:
-    """The panel of one rollout: share, clocks, rules with their values, books and money."""
+    """The panel of one rollout: share, clocks, rules with their values, parts and money."""
     parts: list[RenderableType] = [
         Text.assemble(
             (f"{frame.rollout}  ", "bold"),
             (frame.state, f"bold {state_style(frame.state)}"),
             (f"   market day {frame.day}, bar {frame.bars}, {frame.seconds:.0f} s", "dim"),
         ),
-        Text(f"share     {words.bar(frame.published / WHOLE)} {percent_text(frame.published)}"),
+        Text(f"share      {words.bar(frame.published / WHOLE)} {percent_text(frame.published)}"),
     ]
     told = frame.told
     if told is not None:
@@ -223,10 +224,8 @@ def _cells(result: RuleResult, *, trigger: bool) -> tuple[Text, str, str, Text]:
 
 def _desk(frame: Frame) -> RenderableType:
     cells = [
-        Text.assemble(
-            (version, "bold"), f" {count} books ", money_text(frame.money.get(version, 0.0))
-        )
-        for version, count in frame.books.items()
+        Text.assemble((version, "bold"), f" {part:.0%} ", money_text(frame.money.get(version, 0.0)))
+        for version, part in frame.parts.items()
     ]
     return Columns(cells, padding=(0, 4))
 

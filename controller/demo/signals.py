@@ -7,10 +7,13 @@ Pedersen, "Time series momentum", 2012, for the idea; parameters are round numbe
 """
 
 from collections import deque
+from collections.abc import Mapping
 from math import log, sqrt
 from typing import Protocol
 
 TRADING_DAYS = 252
+MOST_CLOSES = 251
+"""Closes that are kept, so that parameters may change on the way."""
 
 
 class Signal(Protocol):
@@ -21,22 +24,30 @@ class Signal(Protocol):
         while there is too little history."""
         ...
 
+    def configure(self, parameters: Mapping[str, float]) -> None:
+        """Go on with these from the next close on; what was seen so far is kept."""
+        ...
+
 
 class Crossover:
     """Long when the fast average of closes is above the slow one, else short."""
 
     def __init__(self, fast: int = 20, slow: int = 50) -> None:
-        self._fast = fast
-        self._closes: deque[float] = deque(maxlen=slow)
+        self.configure({"fast": fast, "slow": slow})
+        self._closes: deque[float] = deque(maxlen=MOST_CLOSES)
+
+    def configure(self, parameters: Mapping[str, float]) -> None:
+        """See `Signal.configure`."""
+        self._fast, self._slow = int(parameters["fast"]), int(parameters["slow"])
 
     def on_close(self, close: float) -> float | None:
         """See `Signal.on_close`."""
         self._closes.append(close)
-        slow = self._closes.maxlen or 0
-        if len(self._closes) < slow:
+        if len(self._closes) < self._slow:
             return None
-        recent = list(self._closes)[-self._fast :]
-        return 1.0 if sum(recent) / self._fast > sum(self._closes) / slow else -1.0
+        closes = list(self._closes)
+        fast, slow = sum(closes[-self._fast :]), sum(closes[-self._slow :])
+        return 1.0 if fast / self._fast > slow / self._slow else -1.0
 
 
 class ScaledMomentum:
@@ -44,10 +55,14 @@ class ScaledMomentum:
     that brings the exponentially weighted volatility (span `span`) down to `risk` a year."""
 
     def __init__(self, lookback: int = 120, span: int = 30, risk: float = 0.10) -> None:
-        self._lookback, self._risk = lookback, risk
-        self._weight = 2 / (span + 1)
-        self._closes: deque[float] = deque(maxlen=lookback + 1)
+        self.configure({"lookback": lookback, "span": span, "risk": risk})
+        self._closes: deque[float] = deque(maxlen=MOST_CLOSES)
         self._variance: float | None = None
+
+    def configure(self, parameters: Mapping[str, float]) -> None:
+        """See `Signal.configure`."""
+        self._lookback, self._risk = int(parameters["lookback"]), parameters["risk"]
+        self._weight = 2 / (parameters["span"] + 1)
 
     def on_close(self, close: float) -> float | None:
         """See `Signal.on_close`."""
@@ -57,7 +72,7 @@ class ScaledMomentum:
         if len(self._closes) <= self._lookback or not self._variance:
             return None
         volatility = sqrt(self._variance * TRADING_DAYS)
-        momentum = log(close / self._closes[0])
+        momentum = log(close / self._closes[-1 - self._lookback])
         strength = momentum / (volatility * sqrt(self._lookback / TRADING_DAYS))
         return max(-1.0, min(1.0, strength)) * min(1.0, self._risk / volatility)
 

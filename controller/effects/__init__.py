@@ -3,19 +3,21 @@
 from pathlib import Path
 
 from controller.core.compiler import SHARE_TARGET
+from controller.core.enter import HANDOVER
 from controller.effects.alerts import AlertLog
 from controller.effects.base import LiveTarget, Target
 from controller.effects.blending import blending
 from controller.effects.config import ConfigFile, Versions
 from controller.effects.file import FLAGD, OWN, Origin, ShareFile
+from controller.effects.handover import HandoverFile, Seats, terms
 from controller.effects.processes import Processes
-from controller.policy.models import (
+from controller.policy.models import Policy
+from controller.policy.publisher import (
     SHARE_PUBLISHERS,
     ConfigPublisher,
     FilePublisher,
     FlagdPublisher,
     HaproxyPublisher,
-    Policy,
     WebhookPublisher,
 )
 from controller.traffic.published import Pins, Routing
@@ -53,6 +55,13 @@ def open_targets(policy: Policy, base_dir: Path, state_dir: Path, store: str) ->
     if not any(isinstance(target, SHARE_PUBLISHERS) for target in policy.publish.values()):
         path = state_dir / "shares" / f"{policy.rollout}.json"
         targets[SHARE_TARGET] = ShareFile(path, origin, OWN)
+    said = policy.transition.handover
+    if said is not None:
+        seats = Seats(
+            store, policy.rollout, said.processes.baseline, said.processes.candidate,
+            terms(said, policy.schedule.tick),
+        )  # fmt: skip
+        targets[HANDOVER] = HandoverFile(base_dir / said.processes.directory, seats)
     return targets
 
 

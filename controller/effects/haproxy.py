@@ -23,7 +23,7 @@ from controller.core.share import NONE, WHOLE, Share, percent_text
 from controller.effects.base import EffectError
 from controller.effects.file import Origin
 from controller.effects.haproxy_api import Backend, Runtime, Server
-from controller.policy.models import MOST_WEIGHT, HaproxyPublisher
+from controller.policy.publisher import MOST_WEIGHT, HaproxyPublisher
 from controller.traffic.published import Published, Refusal, refusal
 from controller.traffic.weights import Weights, share_of, split
 

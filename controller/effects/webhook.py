@@ -19,7 +19,7 @@ from controller.core.share import NONE, WHOLE, Share, percent_text
 from controller.effects.base import EffectError
 from controller.effects.file import Origin
 from controller.effects.signing import signed_headers, signing_key
-from controller.policy.models import WebhookPublisher
+from controller.policy.publisher import WebhookPublisher
 from controller.sources.base import SourceError
 from controller.sources.web import Ask, Web, place, status_in_words
 

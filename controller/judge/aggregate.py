@@ -38,6 +38,8 @@ parse = lru_cache(maxsize=4096)(parse_aggregation)
 MEMO_LIMIT = 64
 """Answers remembered per field."""
 _WHOLE = "whole"
+TOTALS = frozenset({"sum", "count"})
+"""Of a period that has begun, and in which nothing was seen yet, these are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ def measure(
     other: Window | None = None,
     bar: timedelta | None = None,
     calendar: Calendar = ALWAYS,
+    resets: bool = False,
 ) -> Measurement:
     """`expression` over the observations of `window` in (since, now], or over the `newest` so
     many of them that carry the field.
@@ -82,8 +85,10 @@ def measure(
     `factor` takes one of the field's unit to the base unit; counts and ratios have none.
     `capital`, in the field's unit, makes a drawdown a fraction. `other` is the window of the
     other version, for what is about both; `bar` and `calendar` are for what is made of bars, and
-    ages count open time. `through` is passed on. Status `no_data` where the aggregation is
-    undefined, `error` where `expression` is none, or needs observations that are folded."""
+    ages count open time. `through` is passed on. `resets`: the window is a period that has begun,
+    so that totals of nothing are 0, as old as the newest value before. Status `no_data` where the
+    aggregation is undefined, `error` where `expression` is none, or needs observations that are
+    folded."""
     try:
         aggregation = parse(expression)
     except AggregationError as error:
@@ -107,6 +112,9 @@ def measure(
         return remembered
     whole = _whole(window, key, column, (first, after, lo, hi))
     if whole is None:
+        newest_before = _before(window, key, column, since) if resets else None
+        if newest_before is not None and aggregation.name in TOTALS:
+            return Measurement(value=0.0, as_of=newest_before, through=through)
         return _nothing(aggregation, window, since, now, through)
     found = _of_part(window, whole, Asked(aggregation, capital, seconds), factor, through)
     if first == after:
@@ -132,6 +140,21 @@ def _begin(
     if newest is None or (first == after and lo == len(column.places)):
         return since
     return moment(column.places[lo] if first == after else window.folded.slices[first].first)
+
+
+def _before(window: Window, key: Key, column: Column, since: datetime) -> datetime | None:
+    """Event time of the newest value of a field up to `since`; None where there is none."""
+    held = column.between(moment(0), since)[1]
+    if held:
+        return moment(column.places[held - 1])
+    folded = window.folded
+    first, after = folded.between(-1, place_after(since))
+    last = folded.newest(key, first, after, 1)
+    return (
+        moment(folded.slices[last].last)
+        if last < after and folded.slices[last].count(key)
+        else None
+    )
 
 
 def _whole(

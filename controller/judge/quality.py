@@ -13,7 +13,7 @@ from math import fsum, isfinite
 from controller.core.calendar import EPOCH, MILLISECOND, milliseconds
 from controller.core.measurement import Measurement
 from controller.judge.window import Observation, Value
-from controller.policy.models import Quality
+from controller.policy.source import Quality
 
 SLICES = 60
 """Parts of a window that are counted by themselves: it is that exact."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, field
 
-from controller.policy.asking import Asked, Secret
+from controller.policy.source import Asked, Secret
 from controller.policy.values import ClockTime, Duration, LabelName, Model, Name, Text, Url
 
 SeverityWord = Literal["low", "medium", "high", "critical"]
@@ -13,7 +13,7 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 AlertKind = Literal[
     "trigger", "rollback", "step_failed", "partial", "locked", "rolled_back", "parameters",
-    "target", "drift", "approval", "held", "paused", "stage", "completed", "channel",
+    "handover", "target", "drift", "approval", "held", "paused", "stage", "completed", "channel",
 ]  # fmt: skip
 """What an alert is of: its label `kind`."""
 LOG = "log"

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec.structs import fields, replace
 
 from controller.policy.alerting import Alerts
+from controller.policy.budgets import differences
 from controller.policy.checks.context import unmeasured
 from controller.policy.condition import parse_condition
 from controller.policy.expression import Compare, Number, Reference
@@ -79,7 +80,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     names = names_of(new)
     handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
                "sources", "metrics", "routing", "false_alarm", "traffic",
-               "transition", "alerts"}  # fmt: skip
+               "transition", "budgets", "alerts"}  # fmt: skip
     for name in ("description", "owner", "traffic"):
         yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
     yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
@@ -97,6 +98,10 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _blend(old.transition.blend, new.transition.blend)
     yield from _plain("transition.parameters", old.transition.parameters,
                       new.transition.parameters, safe=False)  # fmt: skip
+    for path, before, after, safe in differences(old.budgets, new.budgets):
+        yield from _plain(path, before, after, safe=safe)
+    yield from _plain("transition.handover", old.transition.handover,
+                      new.transition.handover, safe=False)  # fmt: skip
     for field in fields(Policy):
         if field.name not in handled:
             before, after = getattr(old, field.name), getattr(new, field.name)

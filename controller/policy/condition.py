@@ -6,11 +6,12 @@
     comparison = sum ("<" | "<=" | ">" | ">=" | "==" | "!=") sum
     sum        = product { ("+" | "-") product }
     product    = value { ("*" | "/") value }
-    value      = [ "-" ] QUANTITY | SIDE "." METRIC | SOURCE "." MEASURE | "(" sum ")"
+    value      = [ "-" ] QUANTITY | SIDE "." METRIC | SOURCE "." MEASURE | SPENDING | "(" sum ")"
 
 A QUANTITY is a number with or without a unit: 0.85, 5%, 15bps, 2000ms, 1h30m, 100 USD, 1_000.
-SIDE is `candidate` or `baseline`, MEASURE `silent` or one of `policy.quality`, a call is in
-`policy.functions`. Nothing is evaluated here, and nothing else can be said.
+SIDE is `candidate` or `baseline`, MEASURE `silent` or one of `policy.quality`, a SPENDING is
+BUDGET.PERIOD.MEASURE (`data.day.share`), a call is in `policy.functions`. Nothing is evaluated
+here, and nothing else can be said.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from controller.policy.expression import (
     Compare,
     Condition,
     Dimension,
+    Elapsed,
     MannWhitney,
     Not,
     Number,
@@ -37,11 +39,13 @@ from controller.policy.functions import Calls, write_call
 from controller.policy.names import Names
 from controller.policy.quality import MEASURES
 from controller.policy.tokens import ConditionError, Token
-from controller.policy.units import PLAIN, SECOND, compares, example, in_words
+from controller.policy.units import PLAIN, SECOND, compares, example, in_words, parse_quantity
 
 MAX_LENGTH = 500
 SIDES = ("candidate", "baseline")
 SILENT = "silent"
+SPENDING = ("spent", "share", "elapsed", "burn", "forecast")
+"""What there is of a period of a budget."""
 _COMPARISONS = ("<=", ">=", "==", "!=", "<", ">")
 
 
@@ -58,7 +62,7 @@ def parse_condition(text: str, names: Names) -> Condition:
 def write_condition(node: Condition | Term) -> str:
     """The text of a tree; parsing it gives the tree back."""
     match node:
-        case Number():
+        case Number() | Elapsed():
             return node.text
         case Reference():
             return node.key
@@ -196,14 +200,16 @@ class Parser(Calls):
 
     # names --------------------------------------------------------------------------------
 
-    def _reference(self, token: Token) -> Reference:
+    def _reference(self, token: Token) -> Term:
         subject, dot, name = token.text.partition(".")
         if not dot:
             raise self._bare(token)
         if subject in self._names.sources and subject not in SIDES:
             return self._of_source(token, subject, name)
+        if subject in self._names.budgets and subject not in SIDES:
+            return self._spending(token, subject, name)
         if subject not in SIDES:
-            known = [*SIDES, *self._names.sources]
+            known = [*SIDES, *self._names.sources, *self._names.budgets]
             hint = did_you_mean(subject, known)
             raise self._error(token, "P202", f"unknown version or source {subject!r}", hint)
         metric = self._names.metrics.get(name)
@@ -224,6 +230,35 @@ class Parser(Calls):
         hint = f"{subject}.{SILENT} is how long {subject} has been silent; metrics are "
         known = did_you_mean(name, [*MEASURES, SILENT], f"{hint}candidate.METRIC")
         raise self._error(token, "P202", f"a source has no {name!r}", known)
+
+    def _spending(self, token: Token, budget: str, name: str) -> Term:
+        """`data.day.burn`, as what it is reckoned from: candidate.data_day / 8 USD, by the share
+        of the day that has passed."""
+        periods = self._names.budgets[budget]
+        unit, _, measure = name.partition(".")
+        if unit not in periods:
+            hint = did_you_mean(unit, periods)
+            raise self._error(token, "P202", f"{budget} is no budget of a {unit[:40]!r}", hint)
+        if measure not in SPENDING:
+            hint = did_you_mean(measure, SPENDING, f"write {budget}.{unit}.share")
+            raise self._error(token, "P202", f"a budget has no {measure[:40]!r}", hint)
+        known, column = periods[unit], token.column
+        text, plain = str(known.amount), self._names.metrics.get(known.metric)
+        amount, currency = parse_quantity(text)
+        spent = Reference(SIDES[0], known.metric, currency if plain is None else plain.unit, column)
+        passed = Elapsed(f"{budget}.{unit}.elapsed", known.period, PLAIN, column)
+        share = Arithmetic("/", spent, Number(amount, currency, text, column), PLAIN, column)
+        match measure:
+            case "spent":
+                return spent
+            case "share":
+                return share
+            case "elapsed":
+                return passed
+            case "burn":
+                return Arithmetic("/", share, passed, PLAIN, column)
+            case _:
+                return Arithmetic("/", spent, passed, spent.unit, column)
 
     def _bare(self, token: Token) -> ConditionError:
         if token.text in self._names.metrics:
@@ -293,7 +328,7 @@ class Parser(Calls):
         return self._error(token, "P203", message, hint)
 
     def _condition(self, node: Condition | Term) -> Condition:
-        if isinstance(node, Number | Reference | Arithmetic):
+        if isinstance(node, Number | Reference | Arithmetic | Elapsed):
             if self._now.kind not in ("end", "sign") and self._now.text not in KEYWORDS:
                 raise self._unexpected()
             text = write_condition(node)
@@ -302,7 +337,7 @@ class Parser(Calls):
         return node
 
     def _term(self, node: Condition | Term) -> Term:
-        if isinstance(node, Number | Reference | Arithmetic):
+        if isinstance(node, Number | Reference | Arithmetic | Elapsed):
             return node
         raise self._error_at(column_of(node), "P201", "a condition is not a value",
                       "join conditions with `and` and `or`")  # fmt: skip

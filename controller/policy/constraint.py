@@ -18,6 +18,7 @@ from controller.policy.expression import (
     Combine,
     Compare,
     Condition,
+    Elapsed,
     MannWhitney,
     Not,
     Number,
@@ -112,6 +113,8 @@ def _term(term: Term, value_of: ValueOf) -> Fraction:
                     return left / right
                 case _:
                     assert_never(term.operator)
+        case Elapsed():
+            raise NoNumber(term.text, None)  # a constraint knows no budgets
         case _:
             assert_never(term)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, assert_never
 
+from controller.policy.periods import Period
+
 
 class Dimension(Enum):
     """What can be compared with what. Values are held in the base unit."""
@@ -62,7 +64,18 @@ class Arithmetic:
     column: int
 
 
-Term = Number | Reference | Arithmetic
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """`data.day.elapsed`: the share of a budget's period that has passed, in open time; `text` as
+    it is written. Nothing is measured for it."""
+
+    text: str
+    period: Period
+    unit: Unit
+    column: int
+
+
+Term = Number | Reference | Arithmetic | Elapsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +199,7 @@ class Guard:
 def references(node: Condition | Term) -> Iterator[str]:
     """Keys of every measurement that `node` reads, in the order written, repeats included."""
     match node:
-        case Number():
+        case Number() | Elapsed():
             return
         case Reference():
             yield node.key

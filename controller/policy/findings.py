@@ -115,6 +115,20 @@ CODES: Mapping[str, str] = {
     "P425": "a channel that no route uses",
     "P426": "times of a route that do not go together",
     "P427": "quiet hours that cannot be",
+    # Budgets
+    "P401": "a cost that nobody adds up",
+    "P402": "currencies that do not go together",
+    "P403": "levels of a budget that do not rise",
+    "P404": "a budget that does nothing",
+    "P405": "a level of a budget that is never reached",
+    "P406": "a name that a budget needs",
+    # Handover
+    "P411": "a handover from a process to itself",
+    "P412": "a directory of the handover that something else writes to",
+    "P413": "a handover where the candidate is in charge already",
+    "P414": "a handover that its stage does not last for",
+    "P415": "a start that does not come through the handover",
+    "P416": "an agreement on a position that is closed",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

@@ -13,12 +13,17 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, field
 
 from controller.policy.alerting import Alerts
-from controller.policy.asking import Asked, Secret
+from controller.policy.budgets import Budget, SharedRule
+from controller.policy.publisher import (
+    Publisher,
+)
+from controller.policy.source import (
+    Source,
+)
 from controller.policy.transition import Transition
 from controller.policy.values import (
     AggregationText,
     AttributeName,
-    Bounds,
     Capital,
     Column,
     ConditionText,
@@ -26,27 +31,20 @@ from controller.policy.values import (
     Dependence,
     Deviation,
     Duration,
-    FieldName,
-    Label,
     LabelName,
     Model,
     Moment,
     Name,
     Names,
-    OptionText,
     Path,
     Percent,
     Percents,
     PinnedTexts,
-    ProxyName,
     Query,
     Rate,
     Samples,
-    Servers,
     Text,
     UnitText,
-    Url,
-    Weight,
     Window,
 )
 
@@ -94,158 +92,6 @@ class Schedule(Model, frozen=True, kw_only=True):
     freeze: Annotated[
         tuple[Freeze, ...], Meta(description="Windows in which nothing advances", max_length=200)
     ] = ()
-
-
-SERVERS = ("postgresql://", "postgres://")
-"""How the URL of a database server begins."""
-
-
-class Weights(Model, frozen=True, kw_only=True):
-    """What breaking each rule takes from the score of an observation, which begins at 1 and does
-    not fall below 0."""
-
-    empty: Annotated[Weight, Meta(description="No field has a value")] = 0.5
-    nulls: Annotated[
-        Weight, Meta(description="More fields than `nulls` are null or out of their range")
-    ] = 0.3
-    types: Annotated[Weight, Meta(description="A value is of another type than its field's")] = 0.2
-    stale: Annotated[Weight, Meta(description="It came in late")] = 0.2
-    time: Annotated[Weight, Meta(description="Its time is before one that came in earlier")] = 0.1
-    missing: Annotated[
-        Weight, Meta(description="Required fields are missing: this, if all of them are")
-    ] = 0.2
-
-
-class Quality(Model, frozen=True, kw_only=True):
-    """What good data of a source is. With it, conditions know SOURCE.quality and its parts, of
-    both versions together, by time of arrival. An observation that is refused has the score 0."""
-
-    required: Annotated[
-        tuple[FieldName, ...],
-        Meta(max_length=50, description="Fields that each observation must have"),
-    ] = ()
-    types: Annotated[
-        dict[FieldName, Literal["number", "text", "boolean"]],
-        Meta(description="Of which type the values of a field are: {symbol: text, strike: number}"),
-    ] = {}
-    nulls: Annotated[
-        Percent, Meta(description="Share of its fields that may be null, NaN or infinite")
-    ] = 5.0
-    stale: Annotated[
-        Duration, Meta(description="How long after its event an observation may come in")
-    ] = timedelta(seconds=1)
-    range: Annotated[
-        dict[FieldName, Bounds],
-        Meta(
-            description="Smallest and largest value of a field: {price: [0, 100_000]}; a text is "
-            "outside of it"
-        ),
-    ] = {}
-    window: Annotated[Duration, Meta(description="What came in within this long counts")] = (
-        timedelta(minutes=5)
-    )
-    min_samples: Annotated[
-        Samples, Meta(description="With fewer observations the numbers say nothing")
-    ] = 30
-    weights: Annotated[Weights, Meta(description="What each rule is worth")] = Weights()
-
-
-class PushSource(Model, frozen=True, kw_only=True, tag_field="type", tag="push"):
-    """Observations come in over HTTP, by call, or as JSON Lines files dropped into `directory`."""
-
-    type: ClassVar[Literal["push"]] = "push"
-
-    directory: Annotated[
-        Path | None,
-        Meta(description="Directory that is watched for files of JSON Lines, beside the policy"),
-    ] = None
-    quality: Annotated[Quality | None, Meta(description="What good data of it is")] = None
-
-
-class SqlSource(Model, frozen=True, kw_only=True, tag_field="type", tag="sql"):
-    """Metrics are queries over files and databases."""
-
-    type: ClassVar[Literal["sql"]] = "sql"
-
-    database: Annotated[
-        Path | None,
-        Meta(
-            description="A DuckDB or SQLite file to open, read-only; or a PostgreSQL server, "
-            "postgresql://USER:PASSWORD@HOST/NAME, from a variable: ${OPS_DATABASE}"
-        ),
-    ] = None
-    tables: Annotated[
-        dict[Name, Path],
-        Meta(description="Name of each table, and the CSV, Parquet or JSON file that it is"),
-    ] = {}
-    timeout: Annotated[
-        Duration, Meta(description="How long one query may take before it counts as an error")
-    ] = timedelta(seconds=10)
-
-    @property
-    def is_server(self) -> bool:
-        """Whether `database` is a server's URL and not a file."""
-        return self.database is not None and self.database.startswith(SERVERS)
-
-
-class WebSource(Asked, frozen=True, kw_only=True):
-    """What all sources that are asked over HTTP have in common."""
-
-    concurrency: Annotated[
-        int, Meta(ge=1, le=32, description="Questions asked at the same time")
-    ] = 4
-
-
-class PrometheusSource(WebSource, frozen=True, kw_only=True, tag_field="type", tag="prometheus"):
-    """Metrics are queries in PromQL, asked of a Prometheus or what speaks like one."""
-
-    type: ClassVar[Literal["prometheus"]] = "prometheus"
-
-    version_label: Annotated[
-        Label,
-        Meta(
-            description="Label that holds the version in the answer to a query without $version, "
-            "which then serves both versions"
-        ),
-    ] = "version"
-
-
-class HttpSource(WebSource, frozen=True, kw_only=True, tag_field="type", tag="http"):
-    """Metrics are parts of a JSON document. $version, $window, $since and $now in `url` and `body`
-    are filled in."""
-
-    type: ClassVar[Literal["http"]] = "http"
-
-    body: Annotated[
-        Query | None,
-        Meta(description="JSON to send by POST; without it the document is got by GET"),
-    ] = None
-
-
-class OpenMetricsSource(WebSource, frozen=True, kw_only=True, tag_field="type", tag="openmetrics"):
-    """Metrics are series of a page of metrics, read at each look: the text format of Prometheus,
-    or OpenMetrics. $version in `url` is filled in; where it stands, each version has its page."""
-
-    type: ClassVar[Literal["openmetrics"]] = "openmetrics"
-
-
-class PluginSource(Model, frozen=True, kw_only=True, tag_field="type", tag="plugin"):
-    """Metrics are measured by an installed package, found by its entry point in the group
-    `rollout.sources`."""
-
-    type: ClassVar[Literal["plugin"]] = "plugin"
-
-    name: Annotated[Text, Meta(description="Name of the entry point")]
-    options: Annotated[
-        dict[Name, OptionText],
-        Meta(description="What the plugin is given; each value arrives as text"),
-    ] = {}
-    timeout: Annotated[
-        Duration, Meta(description="How long one look may take before it counts as an error")
-    ] = timedelta(seconds=10)
-
-
-Source = PushSource | SqlSource | PrometheusSource | HttpSource | OpenMetricsSource | PluginSource
 
 
 class Metric(Model, frozen=True, kw_only=True):
@@ -304,7 +150,7 @@ class Metric(Model, frozen=True, kw_only=True):
         Meta(
             description="Which observations count: of this long, of this much open time, the "
             "newest so many, of so many bars that are over and what has come since, or since the "
-            "session, stage or rollout began",
+            "day, week, month, session, stage or rollout began",
         ),
     ] = timedelta(minutes=30)
     bar: Annotated[
@@ -346,6 +192,15 @@ class Metric(Model, frozen=True, kw_only=True):
         Meta(
             description="Unit of the field or query: ms, s, USD, %, bps, ratio (0 to 1), count. "
             "Conditions must use one that compares",
+        ),
+    ] = None
+    shared: Annotated[
+        SharedRule | None,
+        Meta(
+            description="Of a sum of a push source: whose observations of the version `shared` "
+            "are, which a source takes then. `by_signals`: each version's in proportion to its own "
+            "observations in the window; `equally`: half each; `baseline`: the baseline's, as if "
+            "there were no candidate"
         ),
     ] = None
     capital: Annotated[
@@ -583,106 +438,6 @@ class Rollback(Model, frozen=True, kw_only=True):
     lock: Annotated[Lock, Meta(description="When re-promotion is locked")] = Lock()
 
 
-class FilePublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="file"):
-    """The share as a small JSON file, replaced atomically and read back."""
-
-    type: ClassVar[Literal["file"]] = "file"
-
-    path: Annotated[Path, Meta(description="The file to write, beside the policy")]
-
-
-class ConfigPublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="config"):
-    """The effective configuration: the file of the version in charge, copied byte for byte."""
-
-    type: ClassVar[Literal["config"]] = "config"
-
-    path: Annotated[Path, Meta(description="The file to write, beside the policy")]
-
-
-class FlagdPublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="flagd"):
-    """The share as a flag definition for flagd and its OpenFeature providers, written like the
-    file. The flag's key is the layer, its value the name of the version that acts."""
-
-    type: ClassVar[Literal["flagd"]] = "flagd"
-
-    path: Annotated[Path, Meta(description="The file to write, beside the policy")]
-
-
-MOST_WEIGHT = 256
-"""The weights of HAProxy's servers are whole numbers of 0 to this."""
-
-
-class HaproxyPublisher(Model, frozen=True, kw_only=True, tag_field="type", tag="haproxy"):
-    """The share as weights of HAProxy's servers, set through its runtime API and read back from
-    what HAProxy itself reports. At 0% the candidate's servers are in maintenance as well."""
-
-    type: ClassVar[Literal["haproxy"]] = "haproxy"
-
-    socket: Annotated[
-        Path,
-        Meta(
-            description="Its `stats socket ... level admin`: a path, or HOST:PORT",
-            examples=["/run/haproxy/admin.sock", "127.0.0.1:9999"],
-        ),
-    ]
-    backend: Annotated[ProxyName, Meta(description="The backend that has the servers")]
-    baseline: Annotated[Servers, Meta(description="Names of the baseline's servers")]
-    candidate: Annotated[Servers, Meta(description="Names of the candidate's servers")]
-    timeout: Annotated[
-        Duration, Meta(description="How long one delivery may take, reading back included")
-    ] = timedelta(seconds=2)
-
-
-class ReadBack(Model, frozen=True, kw_only=True):
-    """Where and how a receiver shows the share that it serves. Nothing is acknowledged before it
-    shows the one that was asked for."""
-
-    url: Annotated[Url, Meta(description="Got by GET; JSON. Headers and auth are the webhook's")]
-    share: Annotated[
-        Query, Meta(description="JMESPath of the candidate's share in it: a number")
-    ] = "share"
-    whole: Annotated[
-        float, Meta(gt=0, le=1e9, description="That number when the candidate has all the work")
-    ] = 100
-    within: Annotated[
-        Percent | None,
-        Meta(
-            description="How far it may be from what was asked for, where the receiver is coarse. "
-            "0% and 100% are exact all the same"
-        ),
-    ] = None
-    mirror: Annotated[
-        Query | None,
-        Meta(
-            description="JMESPath of whether the candidate sees all work: true or false. Without "
-            "it this target mirrors nothing"
-        ),
-    ] = None
-
-
-class WebhookPublisher(Asked, frozen=True, kw_only=True, tag_field="type", tag="webhook"):
-    """The share as a signed CloudEvent, sent by POST, to whatever routes the work; read back from
-    what it reports. Sent again under the same id until it is."""
-
-    type: ClassVar[Literal["webhook"]] = "webhook"
-
-    secret: Annotated[Secret, Meta(description="What the event is signed with (HMAC-SHA256)")]
-    read: Annotated[ReadBack, Meta(description="How the share is read back")]
-    timeout: Annotated[
-        Duration,
-        Meta(description="How long one delivery may take, retries and reading back included"),
-    ] = timedelta(seconds=10)
-
-
-Publisher = FilePublisher | ConfigPublisher | FlagdPublisher | HaproxyPublisher | WebhookPublisher
-FILE_PUBLISHERS = (FilePublisher, ConfigPublisher, FlagdPublisher)
-"""Those that write to a `path`."""
-SHARE_PUBLISHERS = (FilePublisher, FlagdPublisher, HaproxyPublisher, WebhookPublisher)
-"""Those that are told the share."""
-LIVE_PUBLISHERS = (HaproxyPublisher, WebhookPublisher)
-"""Those that others may change or restart: what they serve is read back at every look."""
-
-
 class Pin(Model, frozen=True, kw_only=True):
     """Keys that do not follow the share while there is one. The baseline's outrank the
     candidate's, and where a call leaves out an attribute that the baseline's pins read, the
@@ -763,6 +518,9 @@ class Policy(Model, frozen=True, kw_only=True):
     transition: Annotated[
         Transition, Meta(description="What goes gradually while the share rises")
     ] = Transition()
+    budgets: Annotated[
+        dict[Name, Budget], Meta(description="What the candidate may cost, by name")
+    ] = {}
     rollback: Annotated[Rollback, Meta(description="The way back")] = Rollback()
     alerts: Annotated[
         Alerts | None,

@@ -1,15 +1,17 @@
 """What conditions may speak of: metrics with their units and ranges, and sources."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
 from controller.policy.aggregation import COMPARABLE, RANKED, formula_of
+from controller.policy.budgets import Spending, metrics_of, spendings
 from controller.policy.expression import Unit
 from controller.policy.formulas import AGGREGATIONS, Formula, Gives
-from controller.policy.models import Metric, Policy, PushSource
+from controller.policy.models import Metric, Policy
 from controller.policy.quality import MEASURES, judged_sources
+from controller.policy.source import PushSource
 from controller.policy.units import COUNT, PLAIN, RATIO, UnitError, metric_unit
 
 
@@ -45,6 +47,8 @@ class Names:
     """By name; what a source says of its own data by its key, `signals.quality`."""
     sources: frozenset[str] = frozenset()
     observed: frozenset[str] = frozenset()
+    budgets: Mapping[str, Mapping[str, Spending]] = field(default_factory=dict)
+    """By name and unit of the period."""
 
     def measured(self, key: str) -> MetricName | None:
         """The metric behind a measurement; None of how long a source has been silent."""
@@ -55,11 +59,14 @@ class Names:
 def names_of(policy: Policy) -> Names:
     """The names of a policy. A metric with a broken unit or aggregation, which `check` reports,
     counts as a plain number of any size here."""
-    metrics = {name: _metric(metric) for name, metric in policy.metrics.items()}
+    metrics = {name: _metric(metric) for name, metric in metrics_of(policy).items()}
     for source, _ in judged_sources(policy):
         metrics.update((f"{source}.{name}", SHARE) for name in MEASURES)
     observed = {name for name, source in policy.sources.items() if isinstance(source, PushSource)}
-    return Names(metrics, frozenset(policy.sources), frozenset(observed))
+    budgets: dict[str, dict[str, Spending]] = {}
+    for spending in spendings(policy):
+        budgets.setdefault(spending.budget, {})[spending.period.unit] = spending
+    return Names(metrics, frozenset(policy.sources), frozenset(observed), budgets)
 
 
 def _metric(metric: Metric) -> MetricName:

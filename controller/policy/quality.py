@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from controller.policy.models import Policy, PushSource, Quality
+from controller.policy.models import Policy
+from controller.policy.source import PushSource, Quality
 
 MEASURES: Mapping[str, str] = {
     "quality": "mean score of what came in: 1 less the weight of each rule that it breaks",

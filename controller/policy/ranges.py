@@ -15,6 +15,7 @@ from controller.policy.expression import (
     Combine,
     Compare,
     Condition,
+    Elapsed,
     MannWhitney,
     Not,
     Number,
@@ -214,6 +215,8 @@ def _bounds(term: Term, box: dict[str, Interval], names: Names) -> Interval:
     match term:
         case Number():
             return Interval(term.value, term.value)
+        case Elapsed():
+            return Interval(0.0, 1.0)
         case Reference():
             return box.get(term.key) or _domain(term.key, names)
         case Arithmetic():

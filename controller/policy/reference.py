@@ -88,6 +88,7 @@ metrics:
   slip: {source: orders, value: mean(slip), unit: bps, better: lower, dependence: 5m, sd: 4}
   latency: {source: orders, value: 'quantile(latency, 95%)', unit: ms, window: 30m, better: lower}
   loss: {source: orders, value: max_drawdown(pnl), window: rollout, max_age: 2h, capital: 1_000_000}
+  spent: {source: orders, value: sum(cost), window: day, shared: by_signals, unit: USD}
   slippage:
     source: books
     query: &fills >-
@@ -205,6 +206,31 @@ transition:
     constraints: [entry.offset < entry.limit]
     acknowledge: {directory: live/acknowledged, by: [engine, risk], within: 1m, else: rollback}
     back: {over: 10m, at_once_from: high}
+  handover:
+    stage: full
+    processes: {directory: live/handover, baseline: engine-1, candidate: engine-3, within: 1m}
+    ready: {bars: 200, decisions: 50}
+    reproduce: {position: 0, risk: 0.1%}
+    when: targets_agree
+    band: 0.02
+    within: 20 ticks
+    else: ramp
+    ramp: 20 ticks
+    position: {mode: transfer}
+
+budgets:
+  data:
+    cost: spent
+    day: 8 USD
+    month: 150 USD
+    zone: America/New_York
+    warn: 80%
+    hold: 100%
+    stop: 120%
+    rollback: 200%
+  month-end: {cost: {metric: spent}, month: 120 USD, warn: 100%}
+  research: {cost: {source: orders, value: sum(gpu), shared: equally, max_age: 2h}, week: 500 USD,
+             hold: 100%}
 
 rollback:
   plan: [baseline_traffic, restore, verify]
@@ -235,6 +261,7 @@ alerts:
 """
 """A policy in which every key of the language stands. Its parts are shown where they belong."""
 
+
 _BEGIN = """# The policy language
 
 One YAML file (YAML 1.2) is one rollout. Every key below works; one that is not here is an error,
@@ -253,8 +280,9 @@ _VALUES = f"""## Values
 | a window | `30m`: the last 30 minutes; `30m open`: the last 30 minutes of the calendar's open \
 time, so that at 09:40 it reaches back into the session before; `last 100`: the newest 100 \
 observations of a push source that carry the field, or the first of its fields; `60 bars`: the \
-newest 60 of the metric's bars that are over, and what has come since; `session`, `stage`, \
-`rollout`: since it began |
+newest 60 of the metric's bars that are over, and what has come since; `day`, `week`, `month`: \
+since it began, in UTC or, `day in America/New_York`, elsewhere; `session`, `stage`, `rollout`: \
+since it began |
 | a share | `5%`, `0.5%`: 0% to 100%, to a thousandth of a per cent |
 | a rate | `2000/h`, `5 per s`: for each s, m, h or d of open time |
 | a time | `2026-03-18T17:30Z`: date, time and zone |
@@ -280,6 +308,8 @@ Lines of `advance` must all pass to go on; a trigger's `when` must not come true
 | write | for |
 |---|---|
 | `candidate.METRIC`, `baseline.METRIC` | the metric, measured for that version |
+| `BUDGET.PERIOD.spent`, `.share`, `.elapsed`, `.burn`, `.forecast` | what is spent of it: see \
+[budgets](budgets.md) |
 | `SOURCE.silent` | open time since the source last said anything |
 | `SOURCE.quality` and its parts | how good its data is, of a source with a [quality](#quality) |
 | `85%`, `0.85`, `15bps`, `2000ms`, `2m`, `100 USD`, `1_000` | a number with its unit |

@@ -9,12 +9,11 @@ from controller.policy.aggregation import (
     AggregationError,
     parse_aggregation,
 )
-from controller.policy.models import (
+from controller.policy.models import Metric, Policy
+from controller.policy.source import (
     HttpSource,
-    Metric,
     OpenMetricsSource,
     PluginSource,
-    Policy,
     PrometheusSource,
     PushSource,
     Source,

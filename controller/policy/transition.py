@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from msgspec import field as key
 
+from controller.policy.handover import Handover
 from controller.policy.values import ConditionText, Duration, Model, Names, Path, Percent
 
 Exposure = Annotated[float, Meta(ge=0, le=1e12)]
@@ -310,4 +311,11 @@ class Transition(Model, frozen=True, kw_only=True):
     parameters: Annotated[
         Parameters | None,
         Meta(description="The way from one configuration to the other. Without it: one switch"),
+    ] = None
+    handover: Annotated[
+        Handover | None,
+        Meta(
+            description="How the writing of orders passes to the candidate's process. Without it "
+            "nobody is told who writes"
+        ),
     ] = None

@@ -9,6 +9,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from controller.policy.periods import (
+    LONGEST_ZONE,
+    PERIOD_PATTERN,
+    ZONE_PATTERN,
+    Period,
+    parse_period,
+    parse_zone,
+)
+
 NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
 ATTRIBUTE_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$"
@@ -24,6 +33,8 @@ WINDOWS = ("session", "stage", "rollout")
 DEPENDENCES = ("hac", "independent")
 OPEN_PATTERN = DURATION_PATTERN.replace("$", " open$")
 NEWEST_PATTERN = r"^last [1-9]\d*(_\d+)*$"
+TICKS_PATTERN = r"^[1-9]\d*(_\d+)* ticks?$"
+MOST_TICKS = 100_000
 MOST_NEWEST = 100_000
 """More observations than this are not held one by one."""
 LONGEST = timedelta(days=3660)
@@ -87,10 +98,12 @@ def parse_rate(value: object) -> float:
 
 
 def parse_window(value: object) -> Any:
-    """`30m`, `30m open`, `last 100`, `60 bars`, or `session`, `stage`, `rollout`. Raises
-    ValueError with the remedy."""
+    """`30m`, `30m open`, `last 100`, `60 bars`, `day`, `month in Europe/London`, or `session`,
+    `stage`, `rollout`. Raises ValueError with the remedy."""
     if value in WINDOWS:
         return value
+    if isinstance(value, str) and re.match(PERIOD_PATTERN, value):
+        return parse_period(value)
     text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
     if re.match(NEWEST_PATTERN, text):
         count = int(text.removeprefix("last "))
@@ -106,8 +119,29 @@ def parse_window(value: object) -> Any:
     except ValueError:
         raise ValueError(
             f"{value!r} is not a window; write a duration (30m, or 30m open for open time), "
-            "last 100, 60 bars, or session, stage, rollout"
+            "last 100, 60 bars, day, week, month, or session, stage, rollout"
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """So many looks: the policy's `schedule.tick` each."""
+
+    count: int
+
+
+def parse_patience(value: object) -> Any:
+    """`20 ticks` or a duration. Raises ValueError with the remedy."""
+    text = value if isinstance(value, str) and len(value) <= LONGEST_TEXT else ""
+    if re.match(TICKS_PATTERN, text):
+        count = int(text.split()[0])
+        if count <= MOST_TICKS:
+            return Ticks(count)
+        raise ValueError(f"{value!r} is too many; write {MOST_TICKS} ticks or fewer, or a duration")
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no span; write 20 ticks, or a duration (5m)") from None
 
 
 def parse_dependence(value: object) -> Any:
@@ -197,7 +231,7 @@ ClockTime = Annotated[
     ),
 ]
 Window = Annotated[
-    timedelta | OpenTime | Newest | BarCount | Literal["session", "stage", "rollout"],
+    timedelta | OpenTime | Newest | BarCount | Period | Literal["session", "stage", "rollout"],
     Meta(
         extra={"read": parse_window, "kind": "[a window](#values)"},
         extra_json_schema={
@@ -206,9 +240,18 @@ Window = Annotated[
                 _text(OPEN_PATTERN, "30m open"),
                 _text(NEWEST_PATTERN, "last 100"),
                 _text(BARS_PATTERN, "60 bars"),
+                _text(PERIOD_PATTERN, "day", "month in Europe/London")
+                | {"maxLength": len("month in ") + LONGEST_ZONE},
                 {"enum": list(WINDOWS)},
             ]
         },
+    ),
+]
+Zone = Annotated[
+    str,
+    Meta(
+        extra={"read": parse_zone, "kind": "a time zone (America/New_York)"},
+        extra_json_schema=_text(ZONE_PATTERN, "America/New_York") | {"maxLength": LONGEST_ZONE},
     ),
 ]
 Dependence = Annotated[
@@ -216,6 +259,15 @@ Dependence = Annotated[
     Meta(
         extra={"read": parse_dependence, "kind": "`hac`, `independent`, or a duration"},
         extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "5m"), {"enum": list(DEPENDENCES)}]},
+    ),
+]
+Patience = Annotated[
+    timedelta | Ticks,
+    Meta(
+        extra={"read": parse_patience, "kind": "a number of looks (20 ticks), or a duration"},
+        extra_json_schema={
+            "anyOf": [_text(TICKS_PATTERN, "20 ticks"), _text(DURATION_PATTERN, "5m")]
+        },
     ),
 ]
 Name = Annotated[

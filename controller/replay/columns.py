@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from controller.core import handover
 from controller.core.calendar import AlwaysOpen
 from controller.core.measurement import BASELINE, Measurement
 from controller.core.parameters import moves
@@ -125,7 +126,7 @@ class _Stretches:
         if state.alerts is not None:
             return 0
         step = self._step
-        if moves(self._plan, step, state):
+        if moves(self._plan, step, state) or handover.moves(self._plan, state):
             return 0
         before_dwell = self._before(step.hold_ms - state.dwell_ms)
         if before_dwell > 0 and not state.told_to_advance:
@@ -148,7 +149,7 @@ class _Stretches:
             return 0
         if state.alerts is not None:
             return 0
-        if moves(plan, step, state):
+        if moves(plan, step, state) or handover.moves(plan, state):
             return 0
         clocks = replace(
             before,

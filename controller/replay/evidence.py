@@ -21,7 +21,8 @@ from controller.policy.aggregation import (
     parse_aggregation,
 )
 from controller.policy.evidence import Evidence, Spread
-from controller.policy.models import Metric, Policy, PushSource
+from controller.policy.models import Metric, Policy
+from controller.policy.source import PushSource
 from controller.policy.units import metric_unit
 from controller.replay.history import Observed, observed_rows
 from controller.sources import stored_name

@@ -14,6 +14,7 @@ from controller.core.effect import (
     Activate,
     Alert,
     Effect,
+    HandOver,
     Notify,
     SetParameters,
     SetShare,
@@ -205,6 +206,8 @@ def as_claimed(effect: Effect) -> tuple[str, str]:
             return "verify", percent_text(effect.share)
         case SetParameters():
             return "set_parameters", percent_text(effect.progress)
+        case HandOver():
+            return "hand_over", effect.phase.value
         case Activate():
             return "activate", effect.version
         case VerifyActive():

@@ -10,6 +10,7 @@ from controller.core.measurement import BASELINE, Contrast, Measurement
 from controller.core.plan import Plan
 from controller.judge.growing import Dependence
 from controller.policy.aggregation import parse_aggregation
+from controller.policy.budgets import SHARED
 from controller.replay.scenario import Flow, Scenario
 from controller.sources import longest_window
 from controller.sources.base import Request, Source, SourceError
@@ -84,13 +85,12 @@ class Feed:
     def open(self, store: Store) -> None:
         """Open the push sources on a store, as a start of the controller does."""
         flowing = {*self.flowing, *(flow.source for flow in self.scenario.flows)}
-        versions = (self.plan.baseline.name, self.plan.candidate.name)
         self.push = {
             name: PushSource(
                 name,
                 store,
                 f"{self.plan.rollout}/{name}",
-                versions=versions,
+                versions=self.plan.versions,
                 reach=longest_window(self.plan, name),
                 quality=self.plan.quality.get(name),
             )
@@ -108,6 +108,7 @@ class Feed:
     def observe(self, flow: Flow) -> None:
         """One moment of a flow comes in, from each of its writers."""
         versions = {"candidate": self.plan.candidate.name, "baseline": self.plan.baseline.name}
+        versions[SHARED] = SHARED
         base: dict[str, Any] = dict(flow.fields)
         if flow.version:
             base["version"] = versions[flow.version]

@@ -16,8 +16,8 @@ from controller.core.measurement import BASELINE, CANDIDATE
 from controller.core.plan import Plan
 from controller.core.state import APPROVAL
 from controller.policy.load import LoadedPolicy
-from controller.policy.models import PushSource as PushModel
 from controller.policy.quality import judged_sources
+from controller.policy.source import PushSource as PushModel
 from controller.replay.feed import Clock, Feed
 from controller.replay.runner import Run, plan_of, take, tick_until
 from controller.replay.scenario import Happening, Scenario

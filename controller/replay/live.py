@@ -11,17 +11,16 @@ from typing import Any, cast
 
 from freezegun import freeze_time
 
-from controller.client.parameters import ParameterFile
 from controller.core.clocks import next_due
 from controller.core.effect import Alert, Effect, Notify, SetShare
 from controller.core.plan import Plan
 from controller.core.state import State
 from controller.effects import open_alert_log, origin_of
-from controller.effects.base import EffectError, NotYet, Target
-from controller.effects.config import ConfigFile
+from controller.effects.base import EffectError, Target
 from controller.effects.file import Origin, ShareFile
 from controller.policy.load import LoadedPolicy, load_text
-from controller.policy.models import ConfigPublisher
+from controller.policy.publisher import ConfigPublisher
+from controller.replay.attended import attended
 from controller.replay.expect import as_claimed
 from controller.replay.feed import Clock, Feed
 from controller.replay.runner import MARGIN, as_command, initial_state, plan_of, resolution, things
@@ -66,27 +65,6 @@ class _Witness:
                 one = Happened(at, commit.event, commit.before, commit.decision)
                 self._run.timeline.happened.append(one)
         return accepted
-
-
-class _Attended:
-    """A configuration whose readers take on at once what is published."""
-
-    def __init__(self, target: ConfigFile) -> None:
-        self._target = target
-
-    def deliver(self, effect: Effect) -> str:
-        """See `Target.deliver`."""
-        try:
-            return self._target.deliver(effect)
-        except NotYet:
-            processes = self._target.processes
-            assert processes is not None, "nobody else is waited for"
-            for name in processes.names:
-                reader = ParameterFile(self._target.path, processes.directory, name)
-                found = reader.newest()
-                assert found is not None, "what is published can be read"
-                reader.acknowledge(found)
-            return self._target.deliver(effect)
 
 
 class _Heard:
@@ -146,8 +124,7 @@ class _Connections(Opened):
                 raise EffectError(f"{effect.target} is out of reach")
         if isinstance(effect, Notify):
             return _Heard()
-        target = super().target(state, effect, now)
-        return _Attended(target) if isinstance(target, ConfigFile) else target
+        return attended(super().target(state, effect, now), _plain_now)
 
 
 class _LiveRun:

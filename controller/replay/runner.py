@@ -14,19 +14,20 @@ from typing import cast
 
 import msgspec
 
+from controller.core import handover
 from controller.core.back import is_settled
 from controller.core.calendar import EPOCH
 from controller.core.clocks import next_due
 from controller.core.compiler import compile_plan
 from controller.core.decide import decide
 from controller.core.decision import Decision
-from controller.core.effect import Activate, Alert, Effect, Notify, SetShare
+from controller.core.effect import Activate, Alert, Effect, HandOver, Notify, Phase, SetShare
 from controller.core.event import Acknowledgement, Command, CommandName, Drift, Event, Tick
 from controller.core.measurement import Outcome
 from controller.core.parameters import standing
 from controller.core.plan import Plan
 from controller.core.share import NONE
-from controller.core.state import State, awaits
+from controller.core.state import State
 from controller.policy.load import LoadedPolicy
 from controller.replay.feed import Clock, Feed
 from controller.replay.scenario import COMMANDS, Flow, Happening, Scenario
@@ -116,6 +117,7 @@ def initial_state(scenario: Scenario, plan: Plan, feed: Feed) -> State:
         entered_at=start,
         step_since=start,
         parameters=standing(plan, step),
+        handover=handover.standing(plan, step),
         frozen=feed.baseline_before() if step.frozen_baseline else {},
     )
 
@@ -297,6 +299,8 @@ def _urgency(run: Run, waiting: _Waiting) -> int:
     effect = waiting.effect
     if isinstance(effect, SetShare):
         return 0 if effect.share == NONE else 1
+    if isinstance(effect, HandOver) and effect.phase is Phase.BACK:
+        return 0
     if not isinstance(effect, Notify):
         return 2
     failing = any(w.attempts and _target(w.effect) == effect.target for w in run.waiting)
@@ -318,10 +322,10 @@ def _deliver_waiting(run: Run) -> None:
         if run.clock.elapsed < run.targets_out.get(target, timedelta(0)):
             waiting.not_before = now + wait_after(waiting.attempts, run.random)
             waiting.attempts += 1
-            if waiting.attempts == 1 and awaits(run.state, key):
+            if waiting.attempts == 1 and run.state.awaits(key):
                 settle(run, Acknowledgement(key, ok=False, detail=f"{target} is out of reach"),
                         deliver=False)  # fmt: skip
             continue
         run.waiting.remove(waiting)
-        if awaits(run.state, key):
+        if run.state.awaits(key):
             settle(run, Acknowledgement(key, ok=True, detail="read back"))

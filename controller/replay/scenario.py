@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from controller.core.compiler import SHARE_TARGET, step_names
+from controller.core.enter import HANDOVER
 from controller.core.measurement import Outcome
 from controller.core.share import Share, from_percent
 from controller.core.state import APPROVAL, HELD, PAUSED, ROLLING_BACK
 from controller.policy import document
+from controller.policy.budgets import SHARED, metrics_of, triggers_of
 from controller.policy.checks.references import RESERVED
 from controller.policy.document import DocumentError, Node, Scalar, read_document
 from controller.policy.findings import Finding, did_you_mean
@@ -50,8 +52,9 @@ CODES = {
 @dataclass(frozen=True, slots=True)
 class Flow:
     """Observations that come in: one at `first`, or one `every` so often until `last`.
-    `fields` are the JSON fields; `version` is candidate, baseline or empty (a late outcome). With
-    `every`, each moment has a `key` of its own, which both versions share."""
+    `fields` are the JSON fields; `version` is candidate, baseline, shared (what both have in
+    common) or empty (a late outcome). With `every`, each moment has a `key` of its own, which all
+    share."""
 
     source: str
     first: timedelta
@@ -250,7 +253,7 @@ class _FileReader:
         if scenario.begin and scenario.begin not in steps:
             raise _Wrong(entries["from"], "S004", f"unknown state {scenario.begin!r}",
                          did_you_mean(scenario.begin, steps))  # fmt: skip
-        known = [f"{s}.{m}" for m in loaded.policy.metrics for s in ("candidate", "baseline")]
+        known = [f"{s}.{m}" for m in metrics_of(loaded.policy) for s in ("candidate", "baseline")]
         known += [f"{source}.silent" for source in loaded.policy.sources]
         known += [f"{s}.{name}" for s, _ in judged_sources(loaded.policy) for name in MEASURES]
         for name, value in _items_of(entries.get("series")).items():
@@ -260,7 +263,12 @@ class _FileReader:
         told = loaded.policy.alerts
         places = {
             "source": tuple(loaded.policy.sources),
-            "target": (*loaded.policy.publish, SHARE_TARGET, *(told.channels if told else ())),
+            "target": (
+                *loaded.policy.publish,
+                SHARE_TARGET,
+                HANDOVER,
+                *(told.channels if told else ()),
+            ),
         }
         for what, written in _named(entries):
             if _text(written) not in places[what]:
@@ -345,7 +353,8 @@ def _rules(loaded: LoadedPolicy) -> tuple[list[str], list[str]] | None:
     if loaded.policy is None:
         return None
     checks = {check.check for stage in loaded.policy.stages for check in stage.advance}
-    return [trigger.name for trigger in loaded.policy.triggers], sorted(checks)
+    triggers = (*loaded.policy.triggers, *triggers_of(loaded.policy))
+    return [trigger.name for trigger in triggers], sorted(checks)
 
 
 # Parts ------------------------------------------------------------------------------------
@@ -411,9 +420,9 @@ def _flow(node: Node) -> Flow:
     every = _span(entries["every"]) if "every" in entries else None
     first = _span(entries.get("at") or _needed(entries, "from", node))
     version = _text(entries["version"]) if "version" in entries else ""
-    if version not in ("", "candidate", "baseline"):
+    if version not in ("", "candidate", "baseline", SHARED):
         raise _Wrong(entries["version"], "S003", f"{version!r} is not a side",
-                     "write candidate or baseline")  # fmt: skip
+                     f"write candidate, baseline or {SHARED}")  # fmt: skip
     return Flow(
         source=_text(_needed(entries, "source", node)),
         first=first,

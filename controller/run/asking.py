@@ -8,11 +8,15 @@ from msgspec.structs import replace
 
 from controller.core.calendar import EPOCH, milliseconds
 from controller.core.measurement import BASELINE, CANDIDATE, Measurement
+from controller.core.period import period_bounds
 from controller.core.plan import MetricPlan, Plan
 from controller.core.state import State
 from controller.judge.bars import bars_of, start_of_last
+from controller.policy.periods import Period
 from controller.policy.values import BarCount, Newest, OpenTime
 from controller.sources.base import Request, Source
+
+MICROSECOND = timedelta(microseconds=1)
 
 
 def request(
@@ -27,6 +31,7 @@ def request(
         metric.unit.factor, metric.column, metric.beside, metric.max_age,
         metric.window.count if isinstance(metric.window, Newest) else None,
         other, metric.bar, plan.calendar,
+        isinstance(metric.window, Period),
     )  # fmt: skip
 
 
@@ -43,6 +48,9 @@ def window_start(plan: Plan, state: State, metric: MetricPlan, now: datetime) ->
     if isinstance(window, BarCount):
         assert metric.bar is not None, "checked: a window of bars has a bar"
         return start_of_last(bars_of(plan.calendar, metric.bar), window.count, now)
+    if isinstance(window, Period):
+        # A window does not hold its start, and a day holds its first moment.
+        return period_bounds(window, now)[0] - MICROSECOND
     if window == "session":
         return plan.calendar.session_start(now)
     if window == "stage":

@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from dataclasses import replace as replace_in
 from datetime import datetime
+from itertools import chain, islice
 
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from controller.core.plan import MetricPlan, Plan
 from controller.core.state import AT_REST, State
 from controller.run.asking import answer, request, source_error, window_start
 from controller.run.comparing import Moment, comparisons_of, source_of
+from controller.run.sharing import also_asked, with_shared
 from controller.sources.base import Source
 
 log = logging.getLogger(__name__)
@@ -151,8 +153,16 @@ def _ask(
             request(plan, ask.metric, ask.subject, window_start(plan, state, ask.metric, now), now)
             for ask in asks
         ]
-        found = sources[name].measure(requests)
-        return {ask.key: answer(each, ask.metric) for ask, each in zip(asks, found, strict=True)}
+        beside = [also_asked(plan, a.metric, own) for a, own in zip(asks, requests, strict=True)]
+        wanted = [*requests, *chain.from_iterable(beside)]
+        found = [each for each, _ in zip(sources[name].measure(wanted), wanted, strict=True)]
+        more = iter(found[len(asks) :])
+        return {
+            ask.key: with_shared(
+                ask.metric, ask.subject, answer(own, ask.metric), list(islice(more, len(asked)))
+            )
+            for ask, own, asked in zip(asks, found[: len(asks)], beside, strict=True)
+        }
     except Exception as error:
         log.warning("%s: source %s: %s", state.rollout, name, error, exc_info=True)
         return dict.fromkeys(keys, source_error(name, error, sources))

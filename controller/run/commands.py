@@ -11,7 +11,7 @@ from controller.core.decision import Decision
 from controller.core.event import Command
 from controller.core.state import State
 from controller.policy.load import LoadedPolicy
-from controller.policy.models import HaproxyPublisher, Publisher, WebhookPublisher
+from controller.policy.publisher import HaproxyPublisher, Publisher, WebhookPublisher
 from controller.run.dispatch import Dispatcher
 from controller.run.plans import Known, Plans
 from controller.run.unit import handle

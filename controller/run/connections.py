@@ -19,7 +19,7 @@ from controller.effects.base import EffectError, Target
 from controller.effects.channels import open_channels
 from controller.effects.file import ShareFile
 from controller.policy.findings import did_you_mean
-from controller.policy.models import PushSource as PushModel
+from controller.policy.source import PushSource as PushModel
 from controller.run.plans import Plans
 from controller.run.presence import Refusals
 from controller.run.unit import UnknownRollout, no_such
@@ -164,7 +164,7 @@ class Opened:
                     store=self._store,
                     base_dir=known.path.parent,
                     rollout=state.rollout,
-                    versions=(known.plan.baseline.name, known.plan.candidate.name),
+                    versions=known.plan.versions,
                     reach=longest_window(known.plan, name),
                 )
             )

@@ -16,10 +16,19 @@ from random import Random
 from threading import Lock
 
 from controller.core.decide import decide
-from controller.core.effect import Activate, Alert, Effect, Notify, SetParameters, SetShare
+from controller.core.effect import (
+    Activate,
+    Alert,
+    Effect,
+    HandOver,
+    Notify,
+    Phase,
+    SetParameters,
+    SetShare,
+)
 from controller.core.event import Acknowledgement
 from controller.core.share import NONE
-from controller.core.state import State, awaits
+from controller.core.state import State
 from controller.effects.base import EffectError, NotYet, Target
 from controller.run.messages import Messages
 from controller.run.unit import PlanOf, UnknownRollout, due_after, handle, not_before
@@ -33,6 +42,8 @@ MOST_PASSES = 50
 """Passes over the outbox in one go: acknowledging one effect often brings forth the next."""
 BATCH = 200
 """Answers made durable in one transaction; a crash delivers at most these again."""
+REPLACES = SetShare | Activate | SetParameters | HandOver
+"""Effects that take the place of an older one at the same target."""
 ALERTS = "alerts"
 """Where alerts of all rollouts wait for their turn."""
 
@@ -175,7 +186,7 @@ class Dispatcher:
         blocked = failing if until > now else ""
         for delivery in group:
             key = delivery.effect.key
-            takes_over = isinstance(delivery.effect, SetShare | Activate | SetParameters)
+            takes_over = isinstance(delivery.effect, REPLACES)
             if blocked not in ("", key) and not takes_over:
                 answers.append(Answer(delivery, False, f"waits for {blocked}", waits=True))
                 continue
@@ -295,8 +306,8 @@ class _Row:
     next_due: datetime | None
 
     def awaits(self, key: str) -> bool:
-        """See `core.state.awaits`."""
-        return awaits(self.state, key)
+        """Whether the rollout is waiting to hear of an effect."""
+        return self.state.awaits(key)
 
 
 class _Rows:
@@ -327,11 +338,18 @@ def _urgency(group: list[Delivery]) -> int:
     """Traffic to the baseline goes first, before anything that can fail (rule 7); then other
     shares; people are told last."""
     effects = [delivery.effect for delivery in group]
-    if any(isinstance(effect, SetShare) and effect.share == NONE for effect in effects):
+    if any(_to_baseline(effect) for effect in effects):
         return 0
     if any(isinstance(effect, SetShare) for effect in effects):
         return 1
     return 3 if isinstance(effects[0], Alert) else 2
+
+
+def _to_baseline(effect: Effect) -> bool:
+    """Whether it gives all work, or the writing of orders, to the baseline."""
+    if isinstance(effect, HandOver):
+        return effect.phase is Phase.BACK
+    return isinstance(effect, SetShare) and effect.share == NONE
 
 
 def _words(alert: Alert) -> str:

@@ -7,15 +7,10 @@ from typing import assert_never
 
 from controller.core.measurement import DIFFERENCE, ESTIMATE, SPLIT, reference
 from controller.core.plan import Plan
-from controller.policy.models import (
-    HttpSource,
-    OpenMetricsSource,
-    PluginSource,
-    PrometheusSource,
-)
-from controller.policy.models import PushSource as PushModel
-from controller.policy.models import Source as Model
-from controller.policy.models import SqlSource as SqlModel
+from controller.policy.source import HttpSource, OpenMetricsSource, PluginSource, PrometheusSource
+from controller.policy.source import PushSource as PushModel
+from controller.policy.source import Source as Model
+from controller.policy.source import SqlSource as SqlModel
 from controller.sources.base import Source
 from controller.store.base import Store
 

@@ -41,6 +41,8 @@ class Request:
     bar: timedelta | None = None
     calendar: Calendar = ALWAYS
     """For what is made of bars, and for ages in open time."""
+    resets: bool = False
+    """The window is a period of the calendar: its totals begin at 0."""
 
 
 class Source(Protocol):

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from controller.judge.window import LIMIT
-from controller.policy.models import Quality
+from controller.policy.source import Quality
 from controller.sources.base import SourceError
 from controller.sources.push import PushSource, found_in
 from controller.store.base import Store

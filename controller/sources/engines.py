@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from controller.policy.models import SqlSource as SqlModel
+from controller.policy.source import SqlSource as SqlModel
 from controller.sources.base import SourceError
 
 ROWS = 1000

@@ -17,7 +17,6 @@ import msgspec
 from jmespath.exceptions import JMESPathError
 
 from controller.core.measurement import Measurement
-from controller.policy.models import HttpSource as Model
 from controller.policy.placeholders import (
     PlaceholderError,
     Values,
@@ -25,6 +24,7 @@ from controller.policy.placeholders import (
     fill_json,
     fill_url,
 )
+from controller.policy.source import HttpSource as Model
 from controller.sources.base import Request, SourceError
 from controller.sources.web import Ask, Reply, Web, status_in_words
 

@@ -18,9 +18,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 
 from controller.core.measurement import Measurement
-from controller.policy.models import OpenMetricsSource as Model
 from controller.policy.placeholders import PlaceholderError, Values, fill_promql, fill_url
 from controller.policy.selector import Selector, SelectorError, parse_selector
+from controller.policy.source import OpenMetricsSource as Model
 from controller.sources.base import Request, SourceError
 from controller.sources.track import Point, Track, TrackError
 from controller.sources.web import Ask, Reply, Web, status_in_words

@@ -19,8 +19,8 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from controller.core.measurement import Measurement
-from controller.policy.models import PluginSource as Model
 from controller.policy.plugins import GROUP, how_to_get
+from controller.policy.source import PluginSource as Model
 from controller.sources.base import Request, Source, SourceError
 
 log = logging.getLogger(__name__)

@@ -23,10 +23,10 @@ from msgspec.structs import replace
 from controller.core.measurement import Measurement
 from controller.judge.aggregate import measure
 from controller.judge.window import Observation, Windows
-from controller.policy.models import PrometheusSource as Model
 from controller.policy.placeholders import PlaceholderError, Values, asks_for_version, fill_promql
 from controller.policy.sampling import MOST_POINTS, points_of, step_of
 from controller.policy.selector import is_selector
+from controller.policy.source import PrometheusSource as Model
 from controller.sources.base import Request, SourceError
 from controller.sources.prometheus_api import Api, Found, Question, Series
 from controller.sources.web import Web

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from controller.policy.models import PrometheusSource as Model
+from controller.policy.source import PrometheusSource as Model
 from controller.sources.base import SourceError
 from controller.sources.web import Ask, Reply, Web, status_in_words
 

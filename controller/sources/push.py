@@ -20,7 +20,7 @@ from controller.judge.growing import Dependence
 from controller.judge.quality import Tally
 from controller.judge.ranks import shift
 from controller.judge.window import FIELDS, LIMIT, Observation, Window, Windows
-from controller.policy.models import Quality
+from controller.policy.source import Quality
 from controller.sources.base import ClosedError, Request, TooManyError
 from controller.sources.observation import (
     ObservationError,
@@ -299,6 +299,7 @@ class PushSource:
             newest=request.newest,
             bar=request.bar,
             calendar=request.calendar,
+            resets=request.resets,
         )
 
     def contrast(

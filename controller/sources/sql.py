@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from controller.core.measurement import Measurement
-from controller.policy.models import SqlSource as SqlModel
+from controller.policy.source import SqlSource as SqlModel
 from controller.sources.base import Request, SourceError
 from controller.sources.engines import ROWS, Engine, Given, QueryError, Table, open_files
 

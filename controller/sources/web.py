@@ -35,8 +35,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
-from controller.policy.asking import Asked, Secret
-from controller.policy.models import WebSource
+from controller.policy.source import Asked, Secret, WebSource
 from controller.sources.base import SourceError
 
 LARGEST = 16 << 20

@@ -22,6 +22,8 @@ OURS = {
     "controller.core",
     "controller.core.share", "controller.traffic", "controller.traffic.buckets",
     "controller.traffic.published", "controller.traffic.route", "controller.traffic.running",
+    "controller.client.files", "controller.client.handover", "controller.client.orders",
+    "controller.core.effect", "controller.traffic.handover", "controller.traffic.snapshot",
 }  # fmt: skip
 OTHERS = {"mmh3", "msgspec", "typing_extensions"}
 """What it may load that neither we nor Python bring."""

@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.core.effect import SetParameters
 from controller.store import open_store
 from controller.store.base import Entry
 
@@ -33,9 +35,12 @@ class Shown:
     place: Path
     text: str
 
-    def moves_of(self, rollout: str) -> list[Entry]:
+    def journal(self, rollout: str) -> list[Entry]:
         with open_store(str(self.place / STATE / "rollout.db"), create=False) as store:
-            return [entry for entry in store.journal(rollout) if entry.move]
+            return list(store.journal(rollout))
+
+    def moves_of(self, rollout: str) -> list[Entry]:
+        return [entry for entry in self.journal(rollout) if entry.move]
 
     def rollout(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -109,6 +114,46 @@ def test_the_share_in_the_published_file_is_what_the_demo_read_back(shown: Shown
     assert shares == [100_000, 0]
 
 
+def test_the_turnover_of_the_handover_is_told_beside_that_of_a_hard_switch(
+    shown: Shown, records: list[dict[str, Any]]
+) -> None:
+    act = shown.text.partition("demo completed")[2].partition("demo-sabotaged rolled_back")[0]
+    was = re.search(r"in 6 steps: (\d+\.\d+), at most (\d+\.\d+) in a day; all trades", act)
+    switched = re.search(r"a hard switch: (\S+) in one day, from (\S+) to (\S+) by the day", act)
+    assert was
+    assert switched
+    assert 0 < float(was[2]) < float(was[1])
+    assert float(switched[2]) <= float(switched[1]) <= float(switched[3])
+    told = {one["rollout"]: one["turnover"] for one in records if "ended_as" in one}
+    assert told["demo-sabotaged"] is None
+    assert told["demo"]["changes"] == len([10, 30, 50, 70, 90, 100])
+
+
+def test_the_parameters_went_over_by_acknowledged_vectors_and_came_back_byte_for_byte(
+    shown: Shown,
+) -> None:
+    policies = shown.place / STATE / "policies"
+    baseline = (policies / "configs" / "demo-momentum-2.0.json").read_bytes()
+    assert (policies / "live" / "demo-sabotaged.json").read_bytes() == baseline
+    said = json.loads((policies / "live" / "acknowledged" / "desk.json").read_text())
+    assert said == {"process": "desk", "sha256": sha256(baseline).hexdigest()}
+    assert "parameters: 12 vectors taken on and acknowledged by the desk" in shown.text
+    asked = [
+        effect.progress
+        for entry in shown.journal("demo-sabotaged")
+        for effect in entry.effects
+        if isinstance(effect, SetParameters)
+    ]
+    assert asked == list(range(0, 100_001, 10_000))
+
+
+def test_what_is_held_follows_the_blend_of_the_published_share(shown: Shown) -> None:
+    live = json.loads((shown.place / STATE / "policies" / "live" / "demo-share.json").read_text())
+    assert live["blend"]
+    shares = [e.state.share for e in shown.moves_of("demo") if e.state is not None]
+    assert shares == [0, 10_000, 30_000, 50_000, 70_000, 90_000, 100_000, 100_000, 100_000]
+
+
 def test_every_line_about_a_move_is_in_the_journal_and_none_is_left_out(shown: Shown) -> None:
     for act, rollout in zip(shown.text.split("\n== ")[1:], ("demo", "demo-sabotaged"), strict=True):
         told = [
@@ -152,10 +197,10 @@ def test_each_line_of_json_is_a_move_of_the_journal_or_the_end_of_a_rollout(
     stage: Path, records: list[dict[str, Any]]
 ) -> None:
     ended = [record for record in records if "ended_as" in record]
-    keys = ("rollout", "ended_as", "share_in_file", "journal_whole")
+    keys = ("rollout", "ended_as", "share_in_file", "configuration_of", "journal_whole")
     assert [tuple(record[key] for key in keys) for record in ended] == [
-        ("demo", "completed", "100%", True),
-        ("demo-sabotaged", "rolled_back", "0%", True),
+        ("demo", "completed", "100%", "momentum-2.0", True),
+        ("demo-sabotaged", "rolled_back", "0%", "momentum-2.0", True),
     ]
     journal = Shown(stage / "json", "")
     for rollout in ("demo", "demo-sabotaged"):

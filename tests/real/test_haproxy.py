@@ -26,7 +26,7 @@ from controller.core.state import State
 from controller.effects.base import EffectError
 from controller.effects.file import Origin
 from controller.effects.haproxy import Haproxy
-from controller.policy.models import HaproxyPublisher
+from controller.policy.publisher import HaproxyPublisher
 from controller.run.readback import ReadBack
 from controller.traffic.published import Routing
 

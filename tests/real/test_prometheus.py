@@ -14,7 +14,7 @@ from support.web import Asked, serving
 from controller.core.event import Command
 from controller.core.plan import Beside
 from controller.judge.buckets import bucket_quantile
-from controller.policy.models import PrometheusSource as Model
+from controller.policy.source import PrometheusSource as Model
 from controller.run.alarms import Alarms
 from controller.run.commands import register
 from controller.run.connections import Opened

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from support import postgres
 
-from controller.policy.models import SqlSource as SqlModel
+from controller.policy.source import SqlSource as SqlModel
 from controller.sources.base import Request, SourceError
 from controller.sources.sql import SqlSource
 

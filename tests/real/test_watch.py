@@ -87,6 +87,7 @@ def test_it_follows_what_another_does_until_ctrl_c(place: Path, terminals: list[
     terminal = Terminal(place, "status", "my-rollout", "--watch")
     terminals.append(terminal)
     terminal.until("start by kim")
+    assert "earliest end" in terminal.raw, "how far it is, and when it will be done"
     rollout(place, "pause", "my-rollout", "--reason", "lunch")
     terminal.until("shadow.paused")
 

@@ -20,6 +20,7 @@ from controller.policy.expression import (
     Combine,
     Compare,
     Condition,
+    Elapsed,
     MannWhitney,
     Not,
     Number,
@@ -329,6 +330,8 @@ def _value(node: Term, values: dict[str, float]) -> float | None:
             return node.value
         case Reference():
             return values[node.key]
+        case Elapsed():
+            raise AssertionError("not drawn here")
         case Arithmetic():
             left, right = _value(node.left, values), _value(node.right, values)
             if left is None or right is None or (node.operator == "/" and right == 0):

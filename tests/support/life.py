@@ -22,6 +22,7 @@ from controller.core.effect import (
     Activate,
     Alert,
     Effect,
+    HandOver,
     Notify,
     SetParameters,
     SetShare,
@@ -162,6 +163,8 @@ def _delivery(effect: Effect) -> str:
             return f"delivery of configuration {version}"
         case SetParameters(progress=progress):
             return f"delivery of parameters at {progress}"
+        case HandOver(phase=phase):
+            return f"delivery of the handover's {phase}"
         case Verify():
             return "delivery of a look at the share"
         case VerifyActive():

@@ -83,7 +83,7 @@ class Driver:
         self.decisions.append(decision)
         if self.acknowledges:
             for effect in decision.effects:
-                if effect.key in (*self.state.unacknowledged, *self.state.overdue):
+                if self.state.awaits(effect.key) and not self.state.tells(effect.key):
                     self.event(Acknowledgement(effect.key, ok=True, detail="read back"))
         return decision
 

@@ -1,5 +1,6 @@
 """A real HTTP server on loopback that answers as a test says: well, late, in drops, for ever."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ class Asked(BaseHTTPRequestHandler):
 class Server:
     """What was asked, and what is answered."""
 
-    def __init__(self, react: Reaction) -> None:
+    def __init__(self, react: Reaction, tls: ssl.SSLContext | None = None) -> None:
         self.react = react
         self.asked: list[Question] = []
         self.lock = threading.Lock()
@@ -90,6 +91,11 @@ class Server:
         handler = type("Handler", (Asked,), {"served": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
+        if tls is not None:
+            # Shaken hands in the thread of the request: a client that gives up stops nobody.
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
@@ -106,9 +112,9 @@ class Server:
 
 
 @contextmanager
-def serving(react: Reaction) -> Iterator[Server]:
+def serving(react: Reaction, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """A server for the time of a test."""
-    with Server(react).running() as server:
+    with Server(react, tls).running() as server:
         yield server
 
 

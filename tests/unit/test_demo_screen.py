@@ -13,7 +13,7 @@ from controller.demo.screen import Frame, LiveScreen, Move, picture
 from controller.replay.runner import run_pure
 from controller.replay.scenario import load_scenarios
 
-SCENARIOS = Path(__file__).parents[2] / "policies" / "demo.scenarios.yaml"
+POLICIES = Path(__file__).parents[2] / "policies"
 
 
 @pytest.fixture
@@ -26,24 +26,27 @@ def printed(terminal: Console) -> list[str]:
     return [line.rstrip() for line in terminal.file.getvalue().splitlines()]
 
 
-def test_the_picture_of_every_look_fits_below_the_moves_so_far(terminal: Console) -> None:
-    timeline = run_pure(load_scenarios(SCENARIOS).scenarios[0])
+@pytest.mark.parametrize(("act", "moves"), [("demo", 8), ("demo-sabotaged", 7)])
+def test_the_picture_of_every_look_fits_below_the_moves_so_far(
+    terminal: Console, act: str, moves: int
+) -> None:
+    timeline = run_pure(load_scenarios(POLICIES / f"{act}.scenarios.yaml").scenarios[0])
     looks = [one.decision for one in timeline.happened if isinstance(one.event, Tick)]
-    most = 0
+    longest: list[str] = []
     for look in looks:
         told = look.explanation
         money = {"crossover-1.4": -399_278.0, "momentum-2.0": 20_383.0}
-        books = {"crossover-1.4": 100, "momentum-2.0": 100}
+        parts = {"crossover-1.4": 1.0, "momentum-2.0": 1.0}
         day = date(2002, 3, 25)
-        frame = Frame("demo", told.state, day, 688, 26.0, Share(WHOLE // 2), told, books, money)
+        frame = Frame(act, told.state, day, 688, 26.0, Share(WHOLE // 2), told, parts, money)
         terminal.print(picture(frame, 80))
         lines = printed(terminal)
         terminal.file = StringIO()
         assert not any("…" in line for line in lines), lines
         assert all(line[-1] in "╮│╯" for line in lines)
-        most = max(most, len(lines))
-    assert len(looks) > 100
-    assert most <= 24 - 8, "eight moves, and the picture below them"
+        longest = max((longest, lines), key=len)
+    assert len(looks) > 50
+    assert len(longest) <= 24 - moves, "the moves, and the picture below them"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from controller.cli.render import words
+from controller.cli.render.budgets import spent_lines
 from controller.cli.render.rules import rules_table
 from controller.core.decision import Decision, Explanation
 from controller.core.event import Acknowledgement, Command, Drift, Event, PolicyEdit, Tick
@@ -13,9 +14,15 @@ from controller.core.state import State
 
 
 def explain_screen(
-    entry_seq: int, event: Event, before: State, decision: Decision, *, local: bool
+    entry_seq: int,
+    event: Event,
+    before: State,
+    decision: Decision,
+    *,
+    local: bool,
+    blend: str = "",
 ) -> RenderableType:
-    """A recalled decision for people."""
+    """A recalled decision for people. `blend`: what the blend comes to after it."""
     told = decision.explanation
     after = decision.state
     moved = f"{before.name} → {after.name}" if before.name != after.name else before.name
@@ -30,8 +37,10 @@ def explain_screen(
     if decision.refused:
         parts.append(Text(f"refused: {decision.refused}", style="bold red"))
     parts += [Text(f"  because {reason}") for reason in decision.reasons]
+    parts += [Text(f"  {blend}")] if blend else []
     parts += _measured(told)
     parts += [Text(f"  dry run: {line}", style="cyan") for line in told.would_have]
+    parts += spent_lines(told.budgets)
     if told.blockers:
         goal = f"to advance to {told.next_state}" if told.next_state else "to advance"
         parts.append(Rule(goal, align="left", style="dim"))
@@ -70,6 +79,7 @@ def effect_words(effect: object) -> str:
     from controller.core.effect import (
         Activate,
         Alert,
+        HandOver,
         Notify,
         SetParameters,
         SetShare,
@@ -83,6 +93,9 @@ def effect_words(effect: object) -> str:
             return f"share {percent_text(effect.share)}{mirror} at {effect.target}"
         case SetParameters():
             return f"parameters at {percent_text(effect.progress)} of their way at {effect.target}"
+        case HandOver():
+            ramps = ", by a ramp" if effect.ramps else ""
+            return f"handover: {effect.phase.value}{ramps}"
         case Verify():
             return f"read {percent_text(effect.share)} back from {effect.target}"
         case VerifyActive():

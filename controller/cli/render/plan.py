@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from controller.cli.render import words
+from controller.cli.render.budgets import budget_lines
 from controller.core.assess import span
-from controller.core.calendar import milliseconds
-from controller.core.parameters import longer_ms
+from controller.core.calendar import EPOCH, milliseconds
+from controller.core.completion import Left, left
 from controller.core.plan import Check, Counting, Plan, Step, TriggerPlan
 from controller.core.share import percent_text
 
@@ -50,6 +51,10 @@ def _lines(
         yield from _trigger(trigger)
     yield from _way_back(plan)
     yield ""
+    if plan.budgets:
+        yield "What the candidate may cost"
+        yield from budget_lines(plan.budgets)
+        yield ""
     if plan.trigger_level < plan.false_alarm:
         count = round(plan.false_alarm / plan.trigger_level)
         yield (
@@ -129,17 +134,20 @@ def _way_back(plan: Plan) -> Iterator[str]:
 
 
 def _times(plan: Plan, start: datetime | None) -> Iterator[str]:
-    earliest = sum(step.hold_ms for step in plan.steps) + longer_ms(plan)
-    latest = sum(
-        max(step.deadline_ms, step.hold_ms) + (step.approval.within_ms if step.approval else 0)
-        for step in plan.steps
-    )
-    yield f"Done after {span(earliest)} of open time at the earliest, {span(latest)} at the latest"
+    there = left(plan, None, start or EPOCH)
+    latest = there.unending if there.latest_ms is None else f"{span(there.latest_ms)} at the latest"
+    yield f"Done after {span(there.earliest_ms)} of open time at the earliest, {latest}"
     if start is not None:
         begin = words.moment(start, local=False)
-        first = words.moment(plan.calendar.after_open_ms(start, earliest), local=False)
-        last = words.moment(plan.calendar.after_open_ms(start, latest), local=False)
-        yield f"Started {begin}: completed {first} at the earliest, {last} at the latest"
+        yield f"Started {begin}: completed {ends(there, local=False)}"
+
+
+def ends(there: Left, *, local: bool) -> str:
+    """Both moments; the later one only where there is one."""
+    first = f"{words.moment(there.earliest, local=local)} at the earliest"
+    if there.latest_ms is None:
+        return first
+    return f"{first}, {words.moment(there.latest, local=local)} at the latest"
 
 
 def _delta(delta: timedelta) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from rich.console import Group, RenderableType
 from rich.rule import Rule
@@ -11,19 +12,24 @@ from rich.text import Text
 
 from controller.cli.render import words
 from controller.cli.render.alerts import alert_lines
+from controller.cli.render.budgets import spent_lines
 from controller.cli.render.rules import rules_table
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
+from controller.core.completion import Standing
 from controller.core.decision import Explanation
 from controller.core.effect import Notify
+from controller.core.explain import handover_words
 from controller.core.parameters import awaited
-from controller.core.plan import Plan
+from controller.core.plan import Plan, Step
 from controller.core.share import percent_text
 from controller.core.state import COMPLETED, PENDING, State, stage_step
 from controller.run.presence import Seen
 from controller.store.base import Attempt, Delivery
 
 GOOD, BAD, BUSY = "green", "red", "cyan"
+MOST_STEPS = 3
+"""Of a stage that it is not in, shown one by one."""
 WAY_BACK = ("rolling_back", "partial", "cooldown", "rolled_back", "locked")
 
 
@@ -52,12 +58,15 @@ class View:
     controller: Seen | None = None
     warnings: tuple[str, ...] = field(default=())
     parameters: tuple[str, ...] = ()
+    standing: Standing | None = None
+    blend: str = ""
+    handover: tuple[str, ...] = ()
 
 
 def fleet(views: list[View]) -> RenderableType:
     """All rollouts, one line each."""
     table = Table(box=None, pad_edge=False, header_style="bold dim")
-    for column in ("rollout", "state", "share", "", "dwell", "waits for"):
+    for column in ("rollout", "state", "share", "", "dwell", "all", "waits for"):
         table.add_column(column, overflow="fold")
     for view in views:
         step = view.plan.step(view.state.name)
@@ -69,6 +78,7 @@ def fleet(views: list[View]) -> RenderableType:
             percent_text(view.state.share),
             words.bar(view.state.share / 100_000, 10),
             dwell,
+            _part(view.standing.done_ms, view.standing.all_ms) if view.standing else "",
             blocked or _rest(view.state.name),
         )
     return table
@@ -79,6 +89,10 @@ def screen(view: View, *, local: bool) -> RenderableType:
     parts: list[RenderableType] = [_header(view, local=local)]
     parts += [Text(f"! {warning}", style="bold yellow") for warning in view.warnings]
     parts += [Text(), _tree(view), *_shown(view)]
+    if view.standing is not None:
+        parts += [Text(), *_standing(view.standing, local=local)]
+    if view.blend:
+        parts.append(Text(f"  {view.blend}"))
     if view.told is not None:
         parts += [Text(), *(Text(f"  {words.clock(clock)}") for clock in view.told.clocks)]
     if view.parameters and view.state.parameters is not None:
@@ -86,11 +100,17 @@ def screen(view: View, *, local: bool) -> RenderableType:
         title += ", not acknowledged yet" if awaited(view.state) else ""
         parts += [Rule(title, align="left", style="dim")]
         parts += [Text(f"  {line}") for line in view.parameters]
+    if view.handover:
+        waits = view.state.handover is not None and view.state.handover.key
+        title = f"handover: {handover_words(view.state)}{', not acknowledged yet' if waits else ''}"
+        parts += [Rule(title, align="left", style="dim")]
+        parts += [Text(f"  {line}") for line in view.handover]
     if view.told is not None and (view.told.checks or view.told.triggers):
         age = span(milliseconds(view.now - view.looked_at)) if view.looked_at else "?"
         parts += [Rule(f"measured {age} ago", align="left", style="dim"), rules_table(view.told)]
     if view.told is not None:
         parts += [Text(f"  dry run: {line}", style="cyan") for line in view.told.would_have]
+        parts += spent_lines(view.told.budgets)
     parts += _waits(view)
     alerts = alert_lines(view.plan, view.state, view.now, local=local)
     if alerts:
@@ -133,31 +153,71 @@ def _controller(view: View) -> str:
 
 
 def _tree(view: View) -> RenderableType:
-    """The way forward, with a mark at where it is."""
+    """The way forward, with a mark at where it is. Of a stage with many steps that it is not in,
+    the first and the last."""
     here = stage_step(view.state.name)
     names = [step.name for step in view.plan.steps]
     at = names.index(here) if here in names else len(names) if here == COMPLETED else -1
     lines = []
-    for index, step in enumerate(view.plan.steps):
-        mark, tone = (
-            ("✓", GOOD) if index < at else ("●", "bold cyan") if index == at else ("○", "dim")
-        )
-        share = percent_text(step.share) + (" mirror" if step.mirror else "")
-        needs = f"hold {span(step.hold_ms)}"
-        if step.checks:
-            needs += f", {len(step.checks)} checks"
-        if step.approval:
-            needs += f", approval by {step.approval.by}"
-        side = view.state.name.partition(".")[2] if index == at else ""
-        lines.append(
-            Text.assemble(
-                (f"  {mark} {step.name:14}", tone), f"{share:>12}  ", (needs, "dim"),
-                (f"  {side}" if side else "", "bold yellow"),
-            )
-        )  # fmt: skip
+    for _, stage in groupby(enumerate(view.plan.steps), lambda each: each[1].stage):
+        steps = list(stage)
+        if len(steps) > MOST_STEPS and at not in dict(steps):
+            between = Text(f"    ⋮ {len(steps) - 2} steps between", style="dim")
+            lines += [_branch(view, *steps[0], at), between, _branch(view, *steps[-1], at)]
+        else:
+            lines += [_branch(view, index, step, at) for index, step in steps]
     if here in WAY_BACK:
         lines.append(Text(f"  ◄ {view.state.name}", style=f"bold {BAD}"))
     return Group(*lines)
+
+
+def _branch(view: View, index: int, step: Step, at: int) -> Text:
+    """One step of it."""
+    mark, tone = ("✓", GOOD) if index < at else ("●", "bold cyan") if index == at else ("○", "dim")
+    share = percent_text(step.share) + (" mirror" if step.mirror else "")
+    needs = f"hold {span(step.hold_ms)}"
+    if step.checks:
+        needs += f", {len(step.checks)} checks"
+    if step.approval:
+        needs += f", approval by {step.approval.by}"
+    side = view.state.name.partition(".")[2] if index == at else ""
+    return Text.assemble(
+        (f"  {mark} {step.name:14}", tone), f"{share:>12}  ", (needs, "dim"),
+        (f"  {side}" if side else "", "bold yellow"),
+    )  # fmt: skip
+
+
+def _standing(standing: Standing, *, local: bool) -> list[RenderableType]:
+    """How far it is in its phase and in all, and when it will be done."""
+    there = standing.left
+    title = f"phase {standing.number} of {standing.of}"
+    done, whole = standing.phase_done_ms, standing.phase_ms
+    lines = [
+        f"{title}  {words.bar(_fraction(done, whole))} {standing.phase}, {_part(done, whole)}"
+        f" of {span(whole)}",
+        f"{'all':{len(title)}}  "
+        f"{words.bar(_fraction(standing.done_ms, standing.all_ms))} "
+        f"{_part(standing.done_ms, standing.all_ms)} of {span(standing.all_ms)}",
+    ]
+    first = words.moment(there.earliest, local=local)
+    last = f"none by itself: {there.unending}"
+    if there.latest_ms is not None:
+        moment = words.moment(there.latest, local=local)
+        last = f"{moment}, in {span(there.latest_ms)}: done or on its way back"
+    lines += [
+        f"earliest end  {first}, in {span(there.earliest_ms)} of open time",
+        f"latest end    {last}",
+    ]
+    return [Text(f"  {line}") for line in lines]
+
+
+def _fraction(done_ms: int, whole_ms: int) -> float:
+    return done_ms / whole_ms if whole_ms else 0.0
+
+
+def _part(done_ms: int, whole_ms: int) -> str:
+    """`41%`, never more than what is there: 100% is said of all of it alone."""
+    return f"{done_ms * 100 // whole_ms}%" if whole_ms else "0%"
 
 
 def _shown(view: View) -> list[RenderableType]:

@@ -50,12 +50,12 @@ def bar(fraction: float, width: int = BAR_WIDTH) -> str:
 
 
 def clock(progress: Progress) -> str:
-    """`dwell     █████░░░░░  31m 30s of 1h 00m`."""
+    """`dwell      █████░░░░░ 31m 30s of 1h 00m`."""
     if not progress.required_ms:
-        return f"{progress.name:9} {span(progress.elapsed_ms)} {progress.note}".rstrip()
+        return f"{progress.name:10} {span(progress.elapsed_ms)} {progress.note}".rstrip()
     fraction = progress.elapsed_ms / progress.required_ms
     words = f"{span(progress.elapsed_ms)} of {span(progress.required_ms)}"
-    return f"{progress.name:9} {bar(fraction)} {words} {progress.note}".rstrip()
+    return f"{progress.name:10} {bar(fraction)} {words} {progress.note}".rstrip()
 
 
 def outcome(result: RuleResult, *, trigger: bool) -> str:

@@ -6,23 +6,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from controller.policy.aggregation import AggregationError, parse_aggregation
-from controller.policy.asking import Asked, Auth, Secret
 from controller.policy.checks.context import Context
 from controller.policy.expression import references
 from controller.policy.findings import Finding, did_you_mean
 from controller.policy.formulas import AGGREGATIONS
-from controller.policy.models import (
-    HttpSource,
-    Metric,
-    OpenMetricsSource,
-    PluginSource,
-    PrometheusSource,
-    PushSource,
-    Source,
-    SqlSource,
-    WebhookPublisher,
-    WebSource,
-)
+from controller.policy.models import Metric
 from controller.policy.placeholders import (
     SAMPLE,
     PlaceholderError,
@@ -30,7 +18,21 @@ from controller.policy.placeholders import (
     fill_jmespath,
     fill_promql,
 )
+from controller.policy.publisher import WebhookPublisher
 from controller.policy.selector import SelectorError, parse_selector
+from controller.policy.source import (
+    Asked,
+    Auth,
+    HttpSource,
+    OpenMetricsSource,
+    PluginSource,
+    PrometheusSource,
+    PushSource,
+    Secret,
+    Source,
+    SqlSource,
+    WebSource,
+)
 
 _KEYS: Mapping[str, tuple[str, frozenset[str]]] = {
     "push": ("value", frozenset()),

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from controller.policy.checks.context import Context, weights
 from controller.policy.findings import Finding
-from controller.policy.models import SHARE_PUBLISHERS, FilePublisher, WebhookPublisher
 from controller.policy.places import Where
+from controller.policy.publisher import SHARE_PUBLISHERS, FilePublisher, WebhookPublisher
 from controller.policy.transition import Blend
 
 HERE = ("transition", "blend")

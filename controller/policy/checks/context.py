@@ -14,17 +14,10 @@ from controller.policy.expression import (
     Guard,
     references,
 )
-from controller.policy.models import (
-    Check,
-    ConfigPublisher,
-    Policy,
-    Stage,
-    Trigger,
-    Unknown,
-    Unmeasured,
-)
+from controller.policy.models import Check, Policy, Stage, Trigger, Unknown, Unmeasured
 from controller.policy.names import Names
 from controller.policy.places import Places, Where
+from controller.policy.publisher import ConfigPublisher
 
 WATCH = "watch"
 """The stage after promotion."""

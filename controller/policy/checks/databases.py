@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from controller.policy.checks.context import Context
 from controller.policy.document import Scalar
 from controller.policy.findings import Finding
-from controller.policy.models import SERVERS, SqlSource
+from controller.policy.source import SERVERS, SqlSource
 
 _PASSWORD = re.compile(r"^[^/]+//[^/@]*:[^/@]+@|[?&]password=")
 

@@ -14,9 +14,10 @@ from controller.policy.checks.context import Context, duration_text
 from controller.policy.expression import Dimension, references
 from controller.policy.findings import Finding
 from controller.policy.formulas import Gives
-from controller.policy.models import Metric, SqlSource
+from controller.policy.models import Metric
 from controller.policy.quality import judged_sources
 from controller.policy.sampling import DAY, needed_samples
+from controller.policy.source import SqlSource
 from controller.policy.units import UnitError, parse_unit
 from controller.policy.values import BarCount, Newest, OpenTime, window_length
 

@@ -11,8 +11,8 @@ from controller.policy.document import Scalar
 from controller.policy.expression import Condition, references
 from controller.policy.findings import Finding, did_you_mean
 from controller.policy.interpolation import interpolation, points, read_configuration
-from controller.policy.models import ConfigPublisher
 from controller.policy.places import Where
+from controller.policy.publisher import ConfigPublisher
 from controller.policy.tokens import ConditionError
 from controller.policy.transition import ParameterRule, Parameters
 

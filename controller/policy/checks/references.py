@@ -5,12 +5,8 @@ from posixpath import normpath
 
 from controller.policy.checks.context import WATCH, Context, percent_text, weights
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import (
-    HaproxyPublisher,
-    Publisher,
-    Stage,
-    WebhookPublisher,
-)
+from controller.policy.models import Stage
+from controller.policy.publisher import HaproxyPublisher, Publisher, WebhookPublisher
 
 RESERVED = frozenset(
     {"pending", "rolling_back", "partial", "cooldown", "rolled_back", "locked", "completed"}
@@ -121,6 +117,9 @@ def names_taken(context: Context) -> Iterator[Finding]:
             message = f"{stage.name!r} is a state that every rollout has"
             where = ("stages", number, "name")
             yield context.places.at(where, "P303", message, "choose another name")
+    if context.policy.transition.handover is not None and "handover" in context.policy.publish:
+        message = "'handover' is the target that tells both processes who writes"
+        yield context.places.at_key(("publish", "handover"), "P303", message, "choose another name")
     for name in context.policy.sources:
         if name in SUBJECTS:
             message = f"{name!r} stands for a side in conditions"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from controller.policy.checks.context import Context, duration_text
 from controller.policy.findings import Finding
-from controller.policy.models import SHARE_PUBLISHERS, FilePublisher
+from controller.policy.publisher import SHARE_PUBLISHERS, FilePublisher
 
 TICKS = 3
 """One late look or one that failed must not send the work back."""

@@ -161,8 +161,12 @@ def baseline_has_work(context: Context) -> Iterator[Finding]:
 
 def both_have_work(context: Context) -> Iterator[Finding]:
     """What is about both versions is not asked where the baseline has no work now; what it was
-    before does not pair up with anything."""
-    last = [stage.name for stage in context.policy.stages if any(w >= 100 for w in weights(stage))]
+    before does not pair up with anything, what it still computes does."""
+    last = [
+        stage.name
+        for stage in context.policy.stages
+        if stage.against != "shadow_baseline" and any(w >= 100 for w in weights(stage))
+    ]
     for number, stage, gate in context.gated():
         for line in gate if stage.name in last else ():
             name = _crossed(line.condition, context.names)

@@ -8,15 +8,11 @@ from controller.policy.aggregation import AggregationError
 from controller.policy.checks.context import Context, duration_text
 from controller.policy.expression import Condition, references
 from controller.policy.findings import Finding
-from controller.policy.models import (
-    HttpSource,
-    Metric,
-    OpenMetricsSource,
-    PrometheusSource,
-)
+from controller.policy.models import Metric
 from controller.policy.placeholders import SAMPLE, PlaceholderError, fill_promql
 from controller.policy.sampling import MOST_POINTS, counted, default_min_samples, points_of
 from controller.policy.selector import is_selector
+from controller.policy.source import HttpSource, OpenMetricsSource, PrometheusSource
 from controller.policy.units import RATIO
 
 LOOKBACK = timedelta(minutes=5)

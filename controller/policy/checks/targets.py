@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from controller.policy.checks.context import Context, duration_text, percent_text, weights
 from controller.policy.findings import Finding
-from controller.policy.models import (
+from controller.policy.publisher import (
     LIVE_PUBLISHERS,
     MOST_WEIGHT,
     SHARE_PUBLISHERS,

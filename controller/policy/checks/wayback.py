@@ -5,9 +5,12 @@ from datetime import timedelta
 
 from controller.policy.calendars import CALENDARS
 from controller.policy.checks.context import Context, action, unmeasured
+from controller.policy.checks.handover import must_last
 from controller.policy.findings import Finding, did_you_mean
-from controller.policy.models import LIVE_PUBLISHERS, PushSource, Unknown
+from controller.policy.models import Unknown
 from controller.policy.places import Where
+from controller.policy.publisher import LIVE_PUBLISHERS
+from controller.policy.source import PushSource
 from controller.policy.transition import Blend
 from controller.policy.values import window_length
 
@@ -103,6 +106,7 @@ def _must_last(context: Context) -> Iterator[tuple[Where, timedelta | None]]:
             yield (*where, "acknowledge", "within"), parameters.acknowledge.within
         if parameters.back is not None:
             yield (*where, "back", "over"), parameters.back.over
+    yield from must_last(policy.transition.handover)
     for name, source in policy.sources.items():
         if not isinstance(source, PushSource):
             yield ("sources", name, "timeout"), source.timeout

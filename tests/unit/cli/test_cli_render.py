@@ -43,10 +43,10 @@ def test_a_number_is_written_as_people_read_it(value: float | None, unit: str, s
 @pytest.mark.parametrize(
     ("progress", "shown"),
     [
-        (Progress("dwell", 30_000, 60_000), "dwell     ██████████░░░░░░░░░░ 30s of 1m"),
+        (Progress("dwell", 30_000, 60_000), "dwell      ██████████░░░░░░░░░░ 30s of 1m"),
         (Progress("deadline", 90_000, 60_000, "then rollback"),
-         "deadline  ████████████████████ 1m 30s of 1m then rollback"),
-        (Progress("cooldown", 5_000, 0), "cooldown  5s"),
+         "deadline   ████████████████████ 1m 30s of 1m then rollback"),
+        (Progress("cooldown", 5_000, 0), "cooldown   5s"),
     ],
 )  # fmt: skip
 def test_a_clock_is_a_bar_with_both_spans(progress: Progress, shown: str) -> None:

@@ -204,7 +204,7 @@ def test_the_explanation_says_how_far_they_are_and_what_comes_next(directory: Pa
     told = explanation(driver.plan, driver.state, driver.now, GOOD)
     (clock,) = [clock for clock in told.clocks if clock.name == "parameters"]
     assert (clock.elapsed_ms, clock.required_ms) == (240_000, 3_600_000)
-    assert clock.note == "5% of the way, 10% after 2m more of its time"
+    assert clock.note == "at 5%, 10% in 2m"
 
 
 ACTS = st.sampled_from(

@@ -27,7 +27,7 @@ from controller.policy.alerting import (
     PagerDutyChannel,
     WebhookChannel,
 )
-from controller.policy.asking import Secret
+from controller.policy.source import Secret
 
 AT = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 LATER = AT + timedelta(minutes=5)

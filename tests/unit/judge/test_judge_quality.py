@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from controller.judge.quality import SLICES, Tally
 from controller.judge.window import Observation, Value
-from controller.policy.models import Quality, Weights
 from controller.policy.quality import MEASURES
+from controller.policy.source import Quality, Weights
 
 T0 = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -212,3 +212,33 @@ def test_a_blend_that_is_new_or_gone_waits_for_a_person() -> None:
     for pair in ((policy(POLICY), blended(BLEND)), (blended(BLEND), policy(POLICY))):
         assert not classify(*pair).safe
     assert classify(blended(BLEND), blended(BLEND)).changes == ()
+
+
+SPENT = "  spent: {source: signals, value: sum(cost), unit: USD}\nstages:"
+BUDGET = "data: {cost: spent, day: 8 USD, warn: 80%, hold: 100%}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "safe"),
+    [
+        ("day: 8 USD", "day: 7 USD", True),
+        ("day: 8 USD", "day: 9 USD", False),
+        ("day: 8 USD", "day: 8 USD, month: 100 USD", True),
+        ("hold: 100%", "hold: 90%", True),
+        ("hold: 100%", "hold: 110%", False),
+        ("hold: 100%", "hold: 100%, rollback: 200%", True),
+        ("warn: 80%, ", "", False),
+        ("cost: spent", "cost: {source: signals, value: sum(fee)}", False),
+        ("day: 8 USD", "day: 8 USD, zone: Asia/Tokyo", False),
+        (BUDGET, BUDGET + "\n  other: {cost: spent, week: 20 USD, hold: 100%}", True),
+        (f"budgets:\n  {BUDGET}\n", "", False),
+    ],
+)
+def test_less_to_spend_is_safe_and_more_is_not(old: str, new: str, safe: bool) -> None:
+    text = POLICY.replace("stages:", SPENT, 1) + f"budgets:\n  {BUDGET}\n"
+    assert text.count(old) == 1
+
+    edit = classify(policy(text), policy(text.replace(old, new)))
+
+    assert edit.safe is safe
+    assert [change.path.partition(".")[0] for change in edit.changes] == ["budgets"]

@@ -662,6 +662,8 @@ def test_what_takes_several_changes_to_be_wrong(
          "{name: full, weight: 100%}"),
         ("hold: 1h, advance: [candidate.accuracy >= 85%]}",
          "hold: 1h, against: frozen_baseline, advance: [candidate.accuracy >= baseline.accuracy]}"),
+        ("hold: 2h, against: frozen_baseline",
+         "hold: 2h, against: shadow_baseline, advance: [candidate.accord > 70%]"),
     ],
 )  # fmt: skip
 def test_what_is_just_right_is_no_error(old: str, new: str) -> None:
@@ -743,6 +745,8 @@ def test_every_code_is_held_by_a_test() -> None:
     elsewhere |= {"P391", "P392", "P393", "P394"}  # test_blend_findings
     elsewhere |= {f"P42{last}" for last in range(1, 8)}  # test_alert_findings
     elsewhere |= {"P395", "P396", "P397", "P398", "P399"}  # test_parameter_findings
+    elsewhere |= {"P401", "P402", "P403", "P404", "P405", "P406"}  # test_budget_findings
+    elsewhere |= {f"P41{last}" for last in range(1, 7)}  # test_handover_findings
 
     assert {case[2] for case in CASES.values()} | elsewhere == set(CODES)
 

@@ -84,7 +84,7 @@ def test_every_policy_that_ships_fits_and_names_it(path: Path) -> None:
         ("type: push", "type: pull"),
         ("{type: push}", "{}"),
         ("{type: push}", "{type: push, database: x.db}"),
-        ("window: 5m", "window: week"),
+        ("window: 5m", "window: year"),
         ("min_samples: 50", "min_samples: -1"),
         ("min_samples: 50", "min_samples: many"),
         ("weight: 10%", "weight: 10"),

@@ -9,7 +9,7 @@ from controller.core.calendar import AlwaysOpen
 from controller.core.compiler import compile_plan
 from controller.policy.change import classify
 from controller.policy.load import load_text
-from controller.policy.models import HttpSource, OpenMetricsSource, PrometheusSource
+from controller.policy.source import HttpSource, OpenMetricsSource, PrometheusSource
 
 GOOD = """\
 rollout: web

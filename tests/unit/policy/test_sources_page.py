@@ -8,7 +8,7 @@ import pytest
 from support.plugins import distribution
 
 from controller.policy.load import load_text
-from controller.policy.models import Source
+from controller.policy.source import Source
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sources.md").read_text(encoding="utf-8")
 FRAME = """

@@ -8,7 +8,7 @@ from support.marked import load, only_finding
 from controller.core.calendar import AlwaysOpen
 from controller.core.compiler import compile_plan
 from controller.policy.change import classify
-from controller.policy.models import HaproxyPublisher
+from controller.policy.publisher import HaproxyPublisher
 
 GOOD = """\
 rollout: checkout

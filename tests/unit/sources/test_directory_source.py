@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from controller.core.measurement import Measurement
-from controller.policy.models import PushSource as PushModel
-from controller.policy.models import SqlSource as SqlModel
+from controller.policy.source import PushSource as PushModel
+from controller.policy.source import SqlSource as SqlModel
 from controller.sources import open_source
 from controller.sources.base import Request, SourceError
 from controller.sources.directory import CHUNK, READ, DirectorySource

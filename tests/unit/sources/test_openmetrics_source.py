@@ -16,7 +16,7 @@ from support.web import Asked, serving
 from controller.core.measurement import Measurement
 from controller.core.plan import Beside
 from controller.judge.buckets import bucket_quantile
-from controller.policy.models import OpenMetricsSource as Model
+from controller.policy.source import OpenMetricsSource as Model
 from controller.sources import track
 from controller.sources.base import Request, SourceError
 from controller.sources.openmetrics import OpenMetricsSource

@@ -9,7 +9,7 @@ from support.marked import load
 from support.plugins import distribution
 
 from controller.core.measurement import Measurement
-from controller.policy.models import PluginSource as Model
+from controller.policy.source import PluginSource as Model
 from controller.sources.base import Request, SourceError
 from controller.sources.plugin import PluginSource
 

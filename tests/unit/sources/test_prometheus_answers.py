@@ -11,7 +11,7 @@ from support.web import Asked, serving
 
 from controller.core.measurement import Measurement
 from controller.core.plan import Beside
-from controller.policy.models import PrometheusSource as Model
+from controller.policy.source import PrometheusSource as Model
 from controller.sources.base import Request, SourceError
 from controller.sources.prometheus import PrometheusSource
 

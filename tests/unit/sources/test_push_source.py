@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from support.plans import plan_of
 
 from controller.core.measurement import Measurement
-from controller.policy.models import Quality
 from controller.policy.quality import MEASURES
+from controller.policy.source import Quality
 from controller.sources import UNDER_WAY, longest_window
 from controller.sources.base import ClosedError, Comparing, Request, SourceError
 from controller.sources.observation import AHEAD, ObservationError, parse

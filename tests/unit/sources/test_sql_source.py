@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.policy.models import SqlSource as SqlModel
+from controller.policy.source import SqlSource as SqlModel
 from controller.sources.base import Request, SourceError
 from controller.sources.sql import SqlSource
 

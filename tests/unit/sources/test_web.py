@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from support.web import Asked, free_port, serving
 
-from controller.policy.asking import Auth
-from controller.policy.models import HttpSource
+from controller.policy.source import Auth, HttpSource
 from controller.sources import web
 from controller.sources.base import SourceError
 from controller.sources.web import Ask, Reply, Web, place
