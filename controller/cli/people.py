@@ -291,12 +291,15 @@ def _act(
     from controller.run.connections import Opened
     from controller.run.dispatch import Dispatcher
     from controller.run.plans import PolicyBroken
+    from controller.run.presence import controllers
     from controller.run.unit import Contended
 
     connections = Opened(store, plans, settings.state_dir)
+    # A controller at work has the secrets of the channels; a person's shell may not.
+    at_work = any(seen.is_at_work(now(), settings.lease) for seen in controllers(store))
     dispatcher = Dispatcher(
         store, plans.plan, connections.target, f"{settings.name}-{verb}",
-        random=random.Random(), lease=settings.lease,
+        random=random.Random(), lease=settings.lease, tells=not at_work,
     )  # fmt: skip
     command = Command(verb, person(by), reason, **extra)
     try:

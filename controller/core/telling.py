@@ -7,7 +7,7 @@ from controller.core.plan import Plan
 from controller.core.standing import AlertsPlan, EscalationPlan, RoutePlan, Silence, Standing
 from controller.core.state import State
 
-NEWS = frozenset({"stage", "completed", "rolled_back"})
+NEWS = frozenset({"stage", "completed", "handover", "rolled_back"})
 """Kinds that are mere news: nobody has to acknowledge them."""
 SOON = timedelta(seconds=1)
 

@@ -70,7 +70,7 @@ def collect(
     sources are asked, and of the others nothing is said. Does not raise for what a source or the
     calendar does: that is a measurement with status `error`."""
     if state.name in AT_REST:
-        return {}  # nobody is guarded: only people are told
+        return {}  # nobody is guarded
     layout = _layouts.get(plan.digest) or _prepare(plan)
     if among is not None:
         layout = _only(plan, layout, among)

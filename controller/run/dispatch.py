@@ -84,7 +84,8 @@ def wait_after(attempts: int, random: Random) -> timedelta:
 
 class Dispatcher:
     """Delivers effects as `owner`. `workers` targets are written to at the same time; with 1
-    everything happens in the caller's thread, in commit order."""
+    everything happens in the caller's thread, in commit order. Without `tells`, messages to people
+    are left to another."""
 
     def __init__(
         self,
@@ -96,12 +97,14 @@ class Dispatcher:
         random: Random,
         lease: timedelta,
         workers: int = 1,
+        tells: bool = True,
     ) -> None:
         self._store = store
         self._plan_of = plan_of
         self._target_of = target_of
         self._owner = owner
         self._random = random
+        self._tells = tells
         self._lease = lease
         self._one_at_a_time = Lock()
         self._failing: dict[tuple[str, str], tuple[str, datetime]] = {}
@@ -115,7 +118,7 @@ class Dispatcher:
         with self._one_at_a_time:
             for _ in range(MOST_PASSES):
                 found = self._pass(self._claim(now, rollout), now)
-                if found == Dispatched():
+                if found == Dispatched() and self._tells:
                     # People are told when there is nothing left to do (rule 7).
                     found = self._tell(now, rollout)
                 done = Dispatched(done.delivered + found.delivered, done.failed + found.failed)

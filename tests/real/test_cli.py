@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.web import serving
+
+from controller.store import open_store
 
 ROLLOUT = Path(sys.executable).parent / "rollout"
 
@@ -190,3 +193,18 @@ def test_alerts_are_acknowledged_and_silenced_by_name_and_nothing_else_is(shell:
         shell.run("silence", "--end")
         assert shell.data("explain")["alerts"]["silences"] == []
         assert "whole" in shell.run("audit", "verify")
+
+
+def test_while_a_controller_is_at_work_it_tells_and_not_a_persons_shell(shell: Shell) -> None:
+    policy = shell.place / "policies" / "my-rollout.yaml"
+    with serving(lambda asked: asked.answer("{}")) as desk:
+        (shell.place / "policies" / "key").write_text("a secret")
+        policy.write_text(policy.read_text() + ALERTS.format(url=desk.url))
+        shell.run("start", str(policy))
+        told = len(desk.asked)
+        with open_store(str(shell.place / ".rollout" / "rollout.db")) as store:
+            store.beat("desk", datetime.now(UTC) + timedelta(minutes=1), '{"state":"running"}')
+        done = shell.data("rollback", "--yes")
+        assert share(shell) == 0
+        assert [effect["type"] for effect in done["undelivered"]] == ["notify"]
+        assert len(desk.asked) == told

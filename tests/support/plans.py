@@ -83,7 +83,7 @@ class Driver:
         self.decisions.append(decision)
         if self.acknowledges:
             for effect in decision.effects:
-                if self.state.awaits(effect.key):
+                if self.state.undone(effect.key):
                     self.event(Acknowledgement(effect.key, ok=True, detail="read back"))
         return decision
 

@@ -40,6 +40,7 @@ _SEVERITIES: Mapping[AlertKind, tuple[SeverityWord, ...]] = {
     "rolled_back": ("medium",),
     "stage": ("low",),
     "completed": ("low",),
+    "handover": ("low",),
 }
 """Of each kind that every policy has; those of triggers are their own."""
 RESERVED = frozenset({"kind", "trigger", "severity", "rollout", "alertname"})

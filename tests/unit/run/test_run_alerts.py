@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from random import Random
 
 from support.plans import POLICY
 from support.running import Recorder, Shop
@@ -16,9 +17,12 @@ from support.web import Asked, Server, serving
 
 from controller.core.decide import decide
 from controller.core.effect import Effect, Notify
-from controller.core.event import Acknowledgement
+from controller.core.event import Acknowledgement, Tick
+from controller.core.measurement import Measurement
+from controller.run.dispatch import Dispatcher
 from controller.store import audit
 
+LOST = Measurement(value=0.02, samples=120)
 LOSS = {"version": "v3", "pnl": -20_000.0}
 ROUTES = """
 alerts:
@@ -208,6 +212,43 @@ def test_two_controllers_on_one_store_tell_once(tmp_path: Path) -> None:
     finally:
         one.close()
         other.close()
+
+
+def test_who_leaves_the_telling_to_another_carries_out_all_else(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "rollout.db")
+    try:
+        shop.register(with_alerts())
+        shop.command("start")
+        shop.decide_only("rollback")
+        wires, lease = shop.wires, timedelta(seconds=15)
+        Dispatcher(
+            shop.store, shop.plans.plan, wires.target, "hand", random=Random(1), lease=lease,
+            tells=False,
+        ).dispatch(shop.now, "signal")  # fmt: skip
+        assert wires.recorder.shares[-1] == 0 and shop.state().name == "rolling_back.verify"
+        assert not [effect for effect in wires.recorder.taken if isinstance(effect, Notify)]
+        shop.tick()
+        assert [effect for effect in wires.recorder.taken if isinstance(effect, Notify)]
+    finally:
+        shop.close()
+
+
+def test_at_rest_no_source_is_opened_to_tell_people(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "rollout.db")
+    try:
+        shop.register(with_alerts())
+        shop.command("start")
+        shop.wires.source.answers["candidate.drawdown"] = LOST
+        shop.ticks(timedelta(hours=2))
+        assert shop.state().name == "rolled_back" and shop.due() is not None
+        shop.wires.broken["signal"] = AssertionError("nobody is guarded, so nothing is read")
+        told = len(shop.wires.recorder.taken)
+        shop.ticks(timedelta(minutes=6))
+        assert len(shop.wires.recorder.taken) > told
+        ticks = [entry.event for entry in shop.entries() if isinstance(entry.event, Tick)]
+        assert ticks[-1].measurements == {}
+    finally:
+        shop.close()
 
 
 def test_messages_never_keep_actions_from_being_claimed(tmp_path: Path) -> None:
