@@ -20,6 +20,7 @@ from controller.policy.alerting import (
     SeverityWord,
     WebhookChannel,
 )
+from controller.policy.budgets import triggers_of
 from controller.policy.checks.asked import secret_is_kept
 from controller.policy.checks.context import Context, duration_text
 from controller.policy.findings import Finding, did_you_mean
@@ -71,7 +72,7 @@ class Possible:
 
 def possible(policy: Policy) -> Iterator[Possible]:
     """Every alert that a policy can raise."""
-    for trigger in policy.triggers:
+    for trigger in (*policy.triggers, *triggers_of(policy)):
         labels = {"kind": "trigger", "trigger": trigger.name, **trigger.labels}
         yield Possible(trigger.severity, labels)
     for kind, severities in _SEVERITIES.items():

@@ -3,15 +3,17 @@
 from datetime import timedelta
 
 from msgspec.structs import replace
+from support import handover
 from support.plans import T0, plan_of
 from support.told import ALERTS, CHANNELS, LOSS, SILENT, Desk, with_alerts
 
 from controller.core.alerting import MOST_STANDING, attend
 from controller.core.clocks import next_due
 from controller.core.decision import Decision
-from controller.core.effect import Alert, Notify, Severity
-from controller.core.event import Tick
+from controller.core.effect import Alert, Notify, Phase, Severity
+from controller.core.event import Acknowledgement, Tick
 from controller.core.standing import Alerting, Standing
+from controller.core.state import Handover
 
 MINUTE = timedelta(minutes=1)
 
@@ -56,6 +58,19 @@ def test_the_same_alert_raised_again_while_it_stands_is_counted_and_not_told_aga
         told = [effect for effect in decision.effects if isinstance(effect, Notify)]
         assert len(told) == (n == 0)
     assert (desk.standing("drift/mesh").times, desk.standing("drift/mesh").title) == (3, "look 2")
+
+
+def test_a_phase_of_a_handover_that_is_not_done_is_told_until_its_processes_have_done_it() -> None:
+    desk = Desk(with_alerts(policy=handover.POLICY))
+    desk.command("start")
+    key = "signal/9/9"
+    asked = Handover(phase=Phase.COPY, place=("live", "engine-1", "engine-3"), key=key)
+    desk.state = replace(desk.state, handover=asked)
+    desk.event(Acknowledgement(key, ok=False, detail="engine-3 says nothing"))
+    assert desk.standing(f"target/{key}").over is None
+    desk.state = replace(desk.state, handover=replace(asked, key=""))
+    desk.tick()
+    assert desk.told("desk", f"target/{key}") == ["firing", "over"]
 
 
 def test_alerts_of_one_decision_are_one_message_to_each_channel() -> None:

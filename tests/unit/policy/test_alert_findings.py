@@ -139,6 +139,19 @@ def test_high_alerts_that_nobody_is_told_of_are_a_warning_and_stop_nothing() -> 
     assert "trigger harm" in finding.message
 
 
+def test_the_levels_of_a_budget_are_triggers_that_routes_take_and_people_must_be_told_of() -> None:
+    budget = (
+        "budgets:\n  data: {cost: {source: signals, value: sum(cost)}, day: 8 USD, stop: 90%}\n"
+        'alerts:\n  channels: {desk: {type: alertmanager, url: "http://d"}}\n'
+        "  routes:\n    - {severity: critical, to: desk}\n"
+    )
+    levels = "    - {severity: high, labels: {trigger: data_day_stop}, to: desk}\n"
+    rest = "    - {severity: high, to: desk}\n"
+    assert [str(finding) for finding in load(BASE + budget + levels + rest).findings] == []
+    (finding,) = load(BASE + budget).findings
+    assert finding.code == "P422" and "trigger data_day_stop" in finding.message
+
+
 def test_the_first_route_that_fits_takes_an_alert() -> None:
     loaded = load(GOOD, PAGER="x", TEAM="json://x")
     plan = plan_of(GOOD.replace("env: PAGER", "file: p").replace("env: TEAM", "file: t"))
