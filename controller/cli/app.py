@@ -37,9 +37,9 @@ def _rollout(
 
 def register() -> None:
     """Add every command: once, and not before a command line is run or described."""
-    from controller.cli import auditing, people, policies, rollouts, system
+    from controller.cli import alerting, auditing, people, policies, rollouts, system
 
-    for room in (policies, rollouts, auditing, people, system):
+    for room in (policies, rollouts, auditing, people, alerting, system):
         room.add_to(app)
 
 

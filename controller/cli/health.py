@@ -27,8 +27,8 @@ class Found:
     remedy: str = ""
 
 
-def examine(flags: Mapping[str, Any]) -> list[Found]:
-    """Everything, in the order in which it is needed."""
+def examine(flags: Mapping[str, Any], *, tell: bool = False) -> list[Found]:
+    """Everything, in the order in which it is needed. `tell`: every channel is told something."""
     from controller.run.settings import SettingsError, describe, read_settings, strays
 
     found = list(_program())
@@ -43,7 +43,7 @@ def examine(flags: Mapping[str, Any]) -> list[Found]:
         return found
     found += _clock()
     found += _store(settings)
-    found += _policies(settings)
+    found += _policies(settings, tell=tell)
     return found
 
 
@@ -139,7 +139,7 @@ def _refusals(seen: "list[Seen]") -> Iterator[Found]:
                     "correct what is sent; docs/pushing.md says what is taken")  # fmt: skip
 
 
-def _policies(settings: "Settings") -> Iterator[Found]:
+def _policies(settings: "Settings", *, tell: bool) -> Iterator[Found]:
     from controller.policy.files import is_policy
     from controller.policy.load import load_policy
 
@@ -157,6 +157,7 @@ def _policies(settings: "Settings") -> Iterator[Found]:
         yield Found(f"policy {path.name}", "ok", f"rollout {loaded.policy.rollout}")
         yield from _sources(loaded.policy, path)
         yield from _targets(loaded.policy, path, settings.state_dir)
+        yield from _channels(loaded.policy, path, tell=tell)
 
 
 def _sources(policy: Any, path: Path) -> Iterator[Found]:
@@ -190,6 +191,25 @@ def _asked(what: str, name: str, model: Any, path: Path) -> Found:
         return Found(what, "warn", str(error), "the rollout would see no data")
     finally:
         source.close()
+
+
+def _channels(policy: Any, path: Path, *, tell: bool) -> Iterator[Found]:
+    """Every channel of the policy's alerts, asked; told something only where a person wants it."""
+    from controller.core.effect import News, Notify, Severity
+    from controller.effects.base import EffectError
+    from controller.effects.channels import open_channels
+
+    now = datetime.now(UTC)
+    title = f"{policy.rollout}: a test by `rollout doctor --tell`; nothing has happened"
+    news = News("test", "happened", Severity.LOW, "test", title, now, over=now)
+    for name, channel in open_channels(policy, path.parent, "doctor").items():
+        message = Notify(f"{policy.rollout}/doctor/{now:%Y%m%dT%H%M%S}", name, policy.rollout,
+                         now, (news,))  # fmt: skip
+        try:
+            words = channel.deliver(message) if tell else channel.check()
+            yield Found(f"channel {name}", "ok", words)
+        except EffectError as error:
+            yield Found(f"channel {name}", "fail", str(error), "alerts would not reach anybody")
 
 
 def _live(name: str, policy: Any, path: Path) -> Found:

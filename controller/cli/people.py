@@ -105,7 +105,7 @@ def approve(
 
     Example: rollout approve ifd-v3 --by risk-officer
     """
-    _simple("approve", name, by, reason, database, state_dir, form)
+    simple("approve", name, by, reason, database, state_dir, form)
 
 
 def pause(
@@ -120,7 +120,7 @@ def pause(
 
     Example: rollout pause ifd-v3 --reason "broker maintenance"
     """
-    _simple("pause", name, by, reason, database, state_dir, form)
+    simple("pause", name, by, reason, database, state_dir, form)
 
 
 def resume(
@@ -137,7 +137,7 @@ def resume(
 
     Example: rollout resume ifd-v3
     """
-    _simple("resume", name, by, reason, database, state_dir, form)
+    simple("resume", name, by, reason, database, state_dir, form)
 
 
 def advance(
@@ -153,7 +153,7 @@ def advance(
 
     Example: rollout advance ifd-v3 --by ann --reason "seen enough"
     """
-    _simple("advance", name, by, reason, database, state_dir, form, ask=not yes)
+    simple("advance", name, by, reason, database, state_dir, form, ask=not yes)
 
 
 def rollback(
@@ -169,7 +169,7 @@ def rollback(
 
     Waits for nobody and needs no running controller. Example: rollout rollback ifd-v3 --yes
     """
-    _simple("rollback", name, by, reason, database, state_dir, form, ask=not yes)
+    simple("rollback", name, by, reason, database, state_dir, form, ask=not yes)
 
 
 def reset(
@@ -185,7 +185,7 @@ def reset(
 
     Does not start it. Example: rollout reset ifd-v3 --by head-of-risk
     """
-    _simple("reset", name, by, reason, database, state_dir, form, ask=not yes)
+    simple("reset", name, by, reason, database, state_dir, form, ask=not yes)
 
 
 def apply(
@@ -231,7 +231,7 @@ def _keeps_publishing(store: "Store", plans: "Plans", name: str, new: "Known") -
         )
 
 
-def _simple(
+def simple(
     verb: "CommandName",
     name: str | None,
     by: str | None,
@@ -241,14 +241,16 @@ def _simple(
     form: Format,
     *,
     ask: bool = False,
+    **extra: Any,
 ) -> None:
+    """A person's act on one rollout, `extra` of its `Command` included."""
     answer_in(form)
     settings = settings_from(database=database, state_dir=state_dir)
     with store_of(settings) as store:
         chosen = only_rollout(store, name)
         if ask and form is Format.TEXT and sys.stdin.isatty() and sys.stdout.isatty():
             _confirm(store, verb, chosen)
-        _act(settings, store, plans_of(store), chosen, verb, by, reason, form)
+        _act(settings, store, plans_of(store), chosen, verb, by, reason, form, **extra)
 
 
 _CONSEQUENCE = {
@@ -278,7 +280,7 @@ def _act(
     by: str | None,
     reason: str,
     form: Format,
-    **extra: str,
+    **extra: Any,
 ) -> None:
     """Decide, commit, carry out, and say what came of it."""
     import random
@@ -289,12 +291,15 @@ def _act(
     from controller.run.connections import Opened
     from controller.run.dispatch import Dispatcher
     from controller.run.plans import PolicyBroken
+    from controller.run.presence import controllers
     from controller.run.unit import Contended
 
     connections = Opened(store, plans, settings.state_dir)
+    # A controller at work has the secrets of the channels; a person's shell may not.
+    at_work = any(seen.is_at_work(now(), settings.lease) for seen in controllers(store))
     dispatcher = Dispatcher(
         store, plans.plan, connections.target, f"{settings.name}-{verb}",
-        random=random.Random(), lease=settings.lease,
+        random=random.Random(), lease=settings.lease, tells=not at_work,
     )  # fmt: skip
     command = Command(verb, person(by), reason, **extra)
     try:

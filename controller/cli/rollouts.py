@@ -226,6 +226,7 @@ def _moves(store: "Store", rollout: str) -> list[Any]:
 
 
 def _as_data(view: "View") -> dict[str, Any]:
+    from controller.cli.render.alerts import alerts_as_data
     from controller.core.parameters import awaited
     from controller.core.share import percent_text
 
@@ -251,6 +252,7 @@ def _as_data(view: "View") -> dict[str, Any]:
         "controller_running": view.controller is not None and view.controller.running,
         "read_back": {name: shown.detail for name, shown in view.shown.items()},
         "warnings": view.warnings,
+        "alerts": alerts_as_data(view.plan, state),
         "parameters": view.parameters,
         "parameters_progress": percent_text(vector.progress) if vector is not None else None,
         "parameters_acknowledged": not awaited(state),
@@ -283,6 +285,7 @@ def explain(
     as_json = answer_in(form)
     settings = settings_from(database=database, state_dir=state_dir)
     with store_of(settings) as store:
+        from controller.cli.render.alerts import alert_lines, alerts_as_data
         from controller.cli.render.explain import explain_screen
         from controller.run.recall import NothingThere, recall
 
@@ -302,17 +305,22 @@ def explain(
                 "before": found.before.name, "after": decision.state.name, "move": decision.move,
                 "share": decision.state.share, "reasons": decision.reasons,
                 "refused": decision.refused, "effects": decision.effects,
+                "alerts": alerts_as_data(plans.plan(entry.policy, now()), decision.state),
                 "explanation": decision.explanation, "policy": entry.policy, "hash": entry.hash,
                 "blend": _blend(plans, decision.state, entry.at) or None,
             })  # fmt: skip
         else:
             blend = _blend(plans, decision.state, entry.at)
             local = sys.stdout.isatty()
-            console().print(
+            out = console()
+            out.print(
                 explain_screen(
                     entry.seq, entry.event, found.before, decision, blend=blend, local=local
                 )
             )
+            plan = plans.plan(entry.policy, now())
+            for line in alert_lines(plan, decision.state, decision.at, local=local):
+                out.print(line)
 
 
 def _is_live(store: "Store", name: str) -> bool:

@@ -80,9 +80,12 @@ def doctor(
     ] = None,
     database: DatabaseOption = None,
     state_dir: StateOption = None,
+    tell: Annotated[
+        bool, typer.Option("--tell", help="Send a test message through every channel of alerts")
+    ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Look at everything a rollout needs: settings, store, policies, sources, targets, clock.
+    """Look at everything a rollout needs: settings, store, policies, sources, targets, channels.
 
     Exit 1 if anything fails. Example: rollout doctor
     """
@@ -90,7 +93,7 @@ def doctor(
     from controller.cli.health import examine
 
     flags = {"database": database, "state_dir": state_dir, "policies": policies}
-    found = examine(flags)
+    found = examine(flags, tell=tell)
     if as_json:
         emit([{"what": f.what, "state": f.state, "detail": f.detail, "remedy": f.remedy}
               for f in found])  # fmt: skip

@@ -57,7 +57,8 @@ def on_tick_of_return(plan: Plan, state: State, now: datetime, notes: tuple[str,
     if situation.step_is_overdue:
         failed = state.name.partition(".")[2]
         reasons = (f"step {failed} was not acknowledged within {span(milliseconds(allowed))}",)
-        effects.alert(Severity.CRITICAL, "step_failed", f"rollback step {failed} failed", *reasons)
+        title = f"rollback step {failed} failed"
+        effects.alert(Severity.CRITICAL, "step_failed", title, *reasons, subject=failed)
         state = replace(
             state,
             failed_steps=(*state.failed_steps, failed),
@@ -97,8 +98,9 @@ def on_acknowledgement(
     if before.unacknowledged and not waiting and plan.step(state.name) is not None:
         state = replace(state, split_since=state.split_since or now)
     effects = Effects(state.rollout, state.seq, now)
-    if not event.ok and state.awaits(event.key):
-        effects.alert(Severity.HIGH, "target", f"{event.key} not done", event.detail)
+    if not event.ok and state.undone(event.key):
+        title = f"{event.key} not done"
+        effects.alert(Severity.HIGH, "target", title, event.detail, subject=event.key)
         if state.name == VERIFYING and not state.put_right:
             state = _put_right(plan, state, effects)
     if event.ok and before.handover is not None and event.key == before.handover.key:
@@ -146,7 +148,8 @@ def on_drift(plan: Plan, before: State, event: Drift, now: datetime) -> Decision
     if not same or event.target not in plan.share_targets or not is_settled(plan, state):
         return told(plan, state, now, effects, notes=(*notes, "late: nothing is changed by it"))
     title = f"{event.target} no longer shows {percent_text(event.share)} of {state.rollout}"
-    effects.alert(Severity.HIGH, "drift", f"{title}: published again", event.detail)
+    effects.alert(Severity.HIGH, "drift", f"{title}: published again", event.detail,
+                  subject=event.target)  # fmt: skip
     state = publish_again(plan, state, event.target, effects)
     return told(plan, state, now, effects, notes=notes)
 

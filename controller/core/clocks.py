@@ -16,20 +16,11 @@ from controller.core.assess import span
 from controller.core.calendar import MILLISECOND, milliseconds
 from controller.core.parameters import on_time
 from controller.core.plan import Plan
-from controller.core.state import (
-    APPROVAL,
-    COMPLETED,
-    LOCKED,
-    PAUSED,
-    PENDING,
-    ROLLED_BACK,
-    ROLLING_BACK,
-    State,
-)
+from controller.core.state import APPROVAL, AT_REST, PAUSED, ROLLING_BACK, State
+from controller.core.telling import next_telling
 
 MISSED_TICKS = 2
 """A gap longer than this many ticks is a gap in the watch."""
-_AT_REST = frozenset({PENDING, COMPLETED, ROLLED_BACK, LOCKED})
 
 
 def advance_clocks(
@@ -38,7 +29,7 @@ def advance_clocks(
     """`state` at `now` under the next number, and notes on what was unusual. `acknowledged`:
     every share target has answered by now."""
     seq = state.seq + 1
-    if state.at is None or state.name in _AT_REST:
+    if state.at is None or state.name in AT_REST:
         return replace(state, seq=seq, at=now), ()
     before = state.at
     elapsed = milliseconds(now - before)
@@ -115,9 +106,9 @@ def _unwatched(state: State, gap: timedelta) -> State:
 def next_due(plan: Plan, state: State, now: datetime) -> datetime | None:
     """When to look next: start + k ticks after `now`, without drift (k falls below 0 when the
     clock went back before the start); on the way back already when a step's own clock runs out.
-    None where only an event can move it."""
-    if state.name in _AT_REST or state.started_at is None:
-        return None
+    Where only an event can move it: when people have to be told of something, None for never."""
+    if state.name in AT_REST or state.started_at is None:
+        return next_telling(plan, state, now)
     passed = (now - state.started_at) // plan.tick
     due = state.started_at + (passed + 1) * plan.tick
     runs_out = _step_runs_out(plan, state)

@@ -37,6 +37,7 @@ from controller.core.plan import (
     Unmeasured,
     VersionPlan,
 )
+from controller.core.routes import compile_alerts
 from controller.core.rules import RuleCompiler
 from controller.core.share import NONE, WHOLE, Share, from_percent, percent_text
 from controller.policy.aggregation import is_statistical
@@ -146,6 +147,7 @@ def compile_plan(
         rollback=rollback,
         parameters=_parameters(policy, steps),
         handover=_handover(policy, steps),
+        alerts=compile_alerts(policy),
         baseline_kept=frozenset(
             here.name
             for here, following in pairwise(steps)

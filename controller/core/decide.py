@@ -11,6 +11,8 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from controller.core import handover
+from controller.core.acknowledging import on_word
+from controller.core.alerting import attend
 from controller.core.assess import Assessment, Judged, assess, severity_of, span
 from controller.core.back import on_acknowledgement, on_drift, on_tick_of_return
 from controller.core.clocks import advance_clocks
@@ -29,8 +31,12 @@ from controller.core.state import APPROVAL, HELD, PAUSED, ROLLING_BACK, Counter,
 
 
 def decide(plan: Plan, state: State, event: Event, now: datetime) -> Decision:
-    """What comes of `event` at `now` (aware, UTC). `state` is unchanged by the call. Raises
-    ValueError when the state is not one of this plan's (it needs `apply`)."""
+    """What comes of `event` at `now` (aware, UTC), and who is told of it. `state` is unchanged by
+    the call. Raises ValueError when the state is not one of this plan's (it needs `apply`)."""
+    return attend(plan, event, _decide(plan, state, event, now), now)
+
+
+def _decide(plan: Plan, state: State, event: Event, now: datetime) -> Decision:
     if isinstance(event, Command) and event.name == "apply":
         return on_apply(plan, state, event, now)
     if state.name not in plan.machine.known:
@@ -38,6 +44,8 @@ def decide(plan: Plan, state: State, event: Event, now: datetime) -> Decision:
     match event:
         case Tick():
             return _on_tick(plan, state, event, now)
+        case Command(name="ack" | "silence"):
+            return on_word(plan, state, event, now)
         case Command():
             return on_command(plan, state, event, now)
         case Acknowledgement():
@@ -130,7 +138,8 @@ def _remember(
     for judged in begun:
         if judged.acts:
             title = f"{judged.trigger.name}: {_rule(judged)}"
-            effects.alert(judged.trigger.severity, "trigger", title, state.name)
+            severity, name = judged.trigger.severity, judged.trigger.name
+            effects.alert(severity, "trigger", title, state.name, subject=name)
     state = _counted(state, changed)
     now_firing = tuple(sorted(firing)) if firing else ()
     if now_firing != state.firing:

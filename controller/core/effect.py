@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from typing import Literal
 
 from msgspec import Struct
 
@@ -106,8 +107,9 @@ class VerifyActive(Struct, frozen=True, tag="verify_active"):
     version: str
 
 
-class Alert(Struct, frozen=True, tag="alert"):
-    """Tell people. `kind` is stable for machines (`trigger`, `rollback`, `approval`, ...); `at`
+class Alert(Struct, frozen=True, omit_defaults=True, tag="alert"):
+    """Write it into the log of alerts. `kind` is stable for machines (`trigger`, `rollback`,
+    `approval`, ...), `subject` what it is about where there are several (the trigger's name); `at`
     is when it was decided."""
 
     key: str
@@ -116,6 +118,44 @@ class Alert(Struct, frozen=True, tag="alert"):
     title: str
     reasons: tuple[str, ...] = ()
     at: datetime | None = None
+    subject: str = ""
+
+    @property
+    def name(self) -> str:
+        """`trigger/loss`: the same whenever the same thing happens."""
+        return f"{self.kind}/{self.subject}" if self.subject else self.kind
 
 
-Effect = SetShare | Activate | SetParameters | HandOver | Verify | VerifyActive | Alert
+Status = Literal["firing", "again", "escalated", "acknowledged", "over", "happened"]
+"""What is told of an alert: it began, it lasts, nobody has acknowledged it, somebody has, it is
+over; or that it happened and did not last."""
+
+
+class News(Struct, frozen=True, omit_defaults=True):
+    """What is told of one alert. It began at `since`; `people` is who acknowledged it."""
+
+    name: str
+    status: Status
+    severity: Severity
+    kind: str
+    title: str
+    since: datetime
+    reasons: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    times: int = 1
+    over: datetime | None = None
+    people: str = ""
+
+
+class Notify(Struct, frozen=True, omit_defaults=True, tag="notify"):
+    """Tell people, through the channel `target`. Told `again` at that time, if it lasts."""
+
+    key: str
+    target: str
+    rollout: str
+    at: datetime
+    news: tuple[News, ...]
+    again: datetime | None = None
+
+
+Effect = SetShare | Activate | SetParameters | HandOver | Verify | VerifyActive | Alert | Notify

@@ -37,6 +37,7 @@ from controller.core.state import (
     State,
     Vector,
 )
+from controller.policy.alerting import AlertKind
 
 Kept = TypeVar("Kept")
 HANDOVER = "handover"
@@ -57,9 +58,12 @@ class Effects:
     def _key(self) -> str:
         return f"{self._prefix}{len(self._found)}"
 
-    def alert(self, severity: Severity, kind: str, title: str, *reasons: str) -> None:
+    def alert(
+        self, severity: Severity, kind: AlertKind, title: str, *reasons: str, subject: str = ""
+    ) -> None:
         """Tell people."""
-        self._found.append(Alert(self._key(), severity, kind, title, reasons, self._at))
+        alert = Alert(self._key(), severity, kind, title, reasons, self._at, subject)
+        self._found.append(alert)
 
     def share(
         self, plan: Plan, state: State, *, mirror: bool, only: str | None = None
@@ -210,6 +214,7 @@ def _enter_live(
         "stage",
         f"{plan.rollout} is in {step.name} at {percent_text(step.share)}",
         *state.reasons,
+        subject=step.name,
     )
     replaced = share_changes or anew
     waiting = keys if replaced else state.unacknowledged + keys
@@ -328,7 +333,8 @@ def _enter_side(
         title = f"{plan.rollout}: {by} must approve leaving {step.name}"
         effects.alert(Severity.MEDIUM, "approval", title, *state.reasons)
     elif side:
-        word = {HELD: "held", PAUSED: "paused"}[side]
+        word: AlertKind = "held" if side == HELD else "paused"
+        assert side == word, side
         title = f"{plan.rollout} is {word} in {step.name}"
         effects.alert(Severity.MEDIUM, word, title, *state.reasons)
         return replace(state, told_to_advance="")

@@ -1,5 +1,6 @@
 """What can happen to a rollout. Each event is decided by itself and journaled with its decision."""
 
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -8,7 +9,7 @@ from controller.core.measurement import Measurement
 from controller.core.share import Share
 
 CommandName = Literal[
-    "start", "approve", "pause", "resume", "advance", "rollback", "reset", "apply"
+    "start", "approve", "pause", "resume", "advance", "rollback", "reset", "apply", "ack", "silence"
 ]
 
 
@@ -20,13 +21,16 @@ class Tick(Struct, frozen=True, tag="tick"):
 
 
 class Command(Struct, frozen=True, tag="command", omit_defaults=True):
-    """A named person's act. `policy` and `state` are for `apply`: hash and state to map to."""
+    """A named person's act. `policy` and `state` are for `apply`: hash and state to map to. `alert`
+    (a name, a kind, or empty for all) and `until` are for `ack` and `silence`."""
 
     name: CommandName
     by: str
     reason: str = ""
     policy: str = ""
     state: str = ""
+    alert: str = ""
+    until: datetime | None = None
 
 
 class Acknowledgement(Struct, frozen=True, tag="acknowledgement", omit_defaults=True):

@@ -19,6 +19,7 @@ from controller.core.measurement import (
     Outcome,
 )
 from controller.core.share import Share
+from controller.core.standing import AlertsPlan
 from controller.core.state import stage_step
 from controller.policy.budgets import SHARED, SharedRule, Spending
 from controller.policy.expression import Unit
@@ -311,6 +312,8 @@ class Plan:
     rollback: RollbackPlan
     parameters: ParametersPlan | None
     handover: HandoverPlan | None
+    alerts: AlertsPlan | None
+    """None: they go into the log, and nowhere else."""
     baseline_kept: frozenset[str]
     """Steps after which the baseline is frozen: its last good measurements are kept there."""
     machine: "RolloutMachine"

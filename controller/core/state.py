@@ -7,6 +7,7 @@ from msgspec import Struct
 from controller.core.effect import Phase
 from controller.core.measurement import Measurement
 from controller.core.share import NONE, Share
+from controller.core.standing import Alerting
 
 PENDING = "pending"
 ROLLING_BACK = "rolling_back"
@@ -21,6 +22,8 @@ APPROVAL = "approval"
 
 RESERVED = frozenset({PENDING, ROLLING_BACK, PARTIAL, COOLDOWN, ROLLED_BACK, LOCKED, COMPLETED})
 """State names that no stage may take."""
+AT_REST = frozenset({PENDING, ROLLED_BACK, LOCKED, COMPLETED})
+"""Where only an event can move a rollout."""
 AT_BASELINE = frozenset({PENDING, COOLDOWN, ROLLED_BACK, LOCKED})
 """Where every target has said that the baseline has all the work."""
 
@@ -79,8 +82,8 @@ class State(Struct, frozen=True, omit_defaults=True):
     rollback is asked for, `put_right` that it has failed once and the baseline was published
     again. `frozen` holds what was last known of the baseline before it lost its
     traffic. `parameters` is None where none are published, `handover` where nobody is asked to hand
-    over. `would_have` is when triggers on a dry
-    run first fired, by name."""
+    over, `alerts` where none stands. `would_have` is when triggers on a dry run first fired, by
+    name."""
 
     rollout: str
     policy: str
@@ -111,10 +114,16 @@ class State(Struct, frozen=True, omit_defaults=True):
     handover: Handover | None = None
     frozen: dict[str, Measurement] = {}
     would_have: dict[str, datetime] = {}
+    alerts: Alerting | None = None
     reasons: tuple[str, ...] = ()
 
     def awaits(self, key: str) -> bool:
         """Whether the rollout is waiting to hear of an effect."""
+        told = self.alerts is not None and key in self.alerts.sent
+        return told or self.undone(key)
+
+    def undone(self, key: str) -> bool:
+        """Whether a target has still to do what an effect asks: any but a message to people."""
         handed = self.handover is not None and key == self.handover.key != ""
         return handed or key in self.unacknowledged or key in self.overdue
 

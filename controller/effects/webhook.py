@@ -6,10 +6,6 @@ so every library for either can receive it. A 2xx answer says that the event cam
 holds: acknowledged is the share that `read` shows afterwards.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 import math
 import time
 from collections.abc import Callable
@@ -22,6 +18,7 @@ from controller.core.effect import Effect, SetShare, Verify
 from controller.core.share import NONE, WHOLE, Share, percent_text
 from controller.effects.base import EffectError
 from controller.effects.file import Origin
+from controller.effects.signing import signed_headers, signing_key
 from controller.policy.publisher import WebhookPublisher
 from controller.sources.base import SourceError
 from controller.sources.web import Ask, Web, place, status_in_words
@@ -79,12 +76,7 @@ class Webhook:
 
     def _send(self, effect: SetShare, deadline: float) -> None:
         body = event(self._origin, effect)
-        stamp = str(int(self._clock()))
-        signed = (
-            ("webhook-id", effect.key),
-            ("webhook-timestamp", stamp),
-            ("webhook-signature", signature(self._key(), effect.key, stamp, body)),
-        )
+        signed = signed_headers(self._key(), effect.key, self._clock(), body)
         kind = "application/cloudevents+json"
         url = self._model.url
         reply = self._web.ask_by(Ask(url, "application/json", body, kind, signed), deadline)
@@ -171,20 +163,3 @@ def event(origin: Origin, effect: SetShare) -> bytes:
             "data": origin.state(effect),
         }
     )
-
-
-def signing_key(secret: str) -> bytes:
-    """The key behind a secret: of `whsec_...` what is in base64 behind it, else its own bytes.
-    Raises ValueError."""
-    if not secret.startswith("whsec_"):
-        return secret.encode()
-    try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        raise ValueError("the secret begins with whsec_ and goes on with no base64") from None
-
-
-def signature(key: bytes, id_: str, timestamp: str, body: bytes) -> str:
-    """`webhook-signature` of Standard Webhooks 1.0, symmetric: `v1,` and the HMAC in base64."""
-    signed = hmac.new(key, f"{id_}.{timestamp}.".encode() + body, hashlib.sha256)
-    return f"v1,{base64.b64encode(signed.digest()).decode()}"

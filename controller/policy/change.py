@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import fields, replace
 
+from controller.policy.alerting import Alerts
 from controller.policy.budgets import differences
 from controller.policy.checks.context import unmeasured
 from controller.policy.condition import parse_condition
@@ -79,7 +80,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     names = names_of(new)
     handled = {"description", "owner", "schedule", "stages", "triggers", "rollback", "publish",
                "sources", "metrics", "routing", "false_alarm", "traffic",
-               "transition", "budgets"}  # fmt: skip
+               "transition", "budgets", "alerts"}  # fmt: skip
     for name in ("description", "owner", "traffic"):
         yield from _plain(name, getattr(old, name), getattr(new, name), safe=True)
     yield from _plain("false_alarm", old.false_alarm, new.false_alarm,
@@ -88,6 +89,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from _stages(old.stages, new.stages, names)
     yield from _triggers(old.triggers, new.triggers, names)
     yield from _rollback(old.rollback, new.rollback)
+    yield from _alerts(old.alerts, new.alerts)
     yield from _named("publish", old.publish, new.publish)
     yield from _named("sources", old.sources, new.sources)
     yield from _plain("metrics", old.metrics, new.metrics,
@@ -131,6 +133,23 @@ def _named(path: str, old: Mapping[str, object], new: Mapping[str, object]) -> I
         if old.get(name) != new.get(name):
             word = "changed" if name in old else "new"
             yield Change(f"{path}.{name}", word if name in new else "gone", safe=False)
+
+
+def _alerts(old: Alerts | None, new: Alerts | None) -> Iterator[Change]:
+    """Safe is what tells more: the first routes ever, routes behind those there are, new channels,
+    no quiet hours any more. A channel that changes may lead to other people."""
+    before, after = old or Alerts(routes=()), new or Alerts(routes=())
+    for name in sorted({*before.channels, *after.channels}):
+        if before.channels.get(name) != after.channels.get(name):
+            word = "changed" if name in before.channels else "new"
+            word = word if name in after.channels else "gone"
+            yield Change(f"alerts.channels.{name}", word, safe=word == "new")
+    if before.routes != after.routes:
+        more = after.routes[: len(before.routes)] == before.routes
+        words = f"{len(before.routes)} to {len(after.routes)} routes" if more else "changed"
+        yield Change("alerts.routes", words, safe=more)
+    yield from _plain("alerts.quiet", before.quiet, after.quiet, safe=not after.quiet)
+    yield from _plain("alerts.labels", before.labels, after.labels, safe=True)
 
 
 def _routing(old: Routing, new: Routing) -> Iterator[Change]:
@@ -355,6 +374,7 @@ def _trigger(path: str, old: Trigger, new: Trigger, names: Names) -> Iterator[Ch
     yield from _plain(f"{path}.escalate_after", old.escalate_after, new.escalate_after,
                       safe=_sooner(old.escalate_after, new.escalate_after))  # fmt: skip
     yield from _plain(f"{path}.confirm", old.confirm, new.confirm, safe=new.confirm is None)
+    yield from _plain(f"{path}.labels", old.labels, new.labels, safe=False)
     yield from _plain(f"{path}.stages", old.stages, new.stages, safe=new.stages is None)
     # Who must be better before it is over fires longer.
     longer = old.clear is None or (

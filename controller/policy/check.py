@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from controller.policy.checks import (
+    alerting,
     asked,
     blending,
     budgets,
@@ -66,6 +67,15 @@ CHECKS: tuple[Callable[[Context], Iterator[Finding]], ...] = (
     rules.candidate_has_work,
     routing.pinned_one_way,
     routing.outlasts_ticks,
+    alerting.channels_are_there,
+    alerting.channels_are_used,
+    alerting.channels_can_be_asked,
+    alerting.labels_are_known,
+    alerting.routes_are_reached,
+    alerting.grave_alerts_are_told,
+    alerting.escalations_reach_others,
+    alerting.times_go_together,
+    alerting.quiet_hours_end,
     parameters.lead_across,
     parameters.come_to_an_end,
     handover.has_two_processes,

@@ -121,6 +121,14 @@ CODES: Mapping[str, str] = {
     "P414": "a handover that its stage does not last for",
     "P415": "a start that does not come through the handover",
     "P416": "an agreement on a position that is closed",
+    # Alerts
+    "P421": "a route to an unknown channel",
+    "P422": "alerts that nobody is told of",
+    "P423": "a route that no alert takes",
+    "P424": "an escalation, or an `else`, that reaches nobody",
+    "P425": "a channel that no route uses",
+    "P426": "times of a route that do not go together",
+    "P427": "quiet hours that cannot be",
 }
 """Every code and its title. A code keeps its meaning for good."""
 

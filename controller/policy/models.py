@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, field
 
+from controller.policy.alerting import Alerts
 from controller.policy.budgets import Budget, SharedRule
 from controller.policy.publisher import (
     Publisher,
@@ -30,6 +31,7 @@ from controller.policy.values import (
     Dependence,
     Deviation,
     Duration,
+    LabelName,
     Model,
     Moment,
     Name,
@@ -395,6 +397,10 @@ class Trigger(Model, frozen=True, kw_only=True):
         Names | None,
         Meta(description="Where it applies. Without it: everywhere"),
     ] = None
+    labels: Annotated[
+        dict[LabelName, Text],
+        Meta(description="On its alerts, for `alerts.routes` and for those who are told"),
+    ] = {}
 
 
 class Lock(Model, frozen=True, kw_only=True):
@@ -516,6 +522,10 @@ class Policy(Model, frozen=True, kw_only=True):
         dict[Name, Budget], Meta(description="What the candidate may cost, by name")
     ] = {}
     rollback: Annotated[Rollback, Meta(description="The way back")] = Rollback()
+    alerts: Annotated[
+        Alerts | None,
+        Meta(description="Who is told, beside the controller's own log, which has every alert"),
+    ] = None
     false_alarm: Annotated[
         float,
         Meta(

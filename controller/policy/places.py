@@ -29,6 +29,8 @@ class Places:
         for part in where:
             if isinstance(node, document.Sequence) and isinstance(part, int):
                 node = node.items[part]
+            elif part == 0 and not isinstance(node, document.Sequence):
+                continue  # the only entry of a list, written alone
             elif isinstance(node, document.Mapping) and part in node.entries:
                 node = node.entries[str(part)][1]
             else:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from controller.policy.source import Asked, Secret
+from controller.policy.asking import Asked, Secret
 from controller.policy.values import (
     Duration,
     Model,

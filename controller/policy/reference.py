@@ -163,7 +163,11 @@ triggers:
   - {name: loss, when: candidate.loss > 1%, severity: critical}
   - {name: unfilled, when: candidate.filled < 70%, severity: high, confirm: 3 of 5, min_samples: 50}
   - {name: slow, when: candidate.latency > 800ms, severity: high, for: 2m, stages: [ramp, full]}
-  - {name: dear, when: candidate.slippage > 5bps, severity: high, confirm: 3 in a row}
+  - name: dear
+    when: candidate.slippage > 5bps
+    severity: high
+    confirm: 3 in a row
+    labels: {team: execution}
   - name: behind
     when: candidate.latency > 500ms
     clear: candidate.latency < 300ms
@@ -235,6 +239,25 @@ rollback:
   cooldown: 1h
   restart: shadow
   lock: {after: 3, per: 1h}
+
+alerts:
+  channels:
+    desk: {type: apprise, url: {file: secrets/desk}}
+    phone: {type: pagerduty, key: {file: secrets/pagerduty}}
+    metrics: {type: alertmanager, url: "https://alertmanager.example"}
+    record: {type: webhook, url: "https://records.example/alerts", secret: {file: secrets/records}}
+    head-of-risk: {type: apprise, url: {file: secrets/head-of-risk}}
+  routes:
+    - severity: critical
+      to: [desk, phone]
+      else: record
+      repeat: 5m
+      resolved: true
+      escalate: {after: 5m, to: head-of-risk}
+    - {severity: [medium, high], labels: {team: execution}, to: desk, wait: 30s, repeat: 1h}
+    - {to: metrics}
+  quiet: {from: "22:00", to: "07:00", zone: America/New_York, days: [mon, tue, wed, thu, fri]}
+  labels: {service: fills}
 """
 """A policy in which every key of the language stands. Its parts are shown where they belong."""
 
@@ -435,7 +458,9 @@ def kind(wanted: Any) -> str:
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in arguments)
     if origin is tuple:
-        return f"a list, each {kind(arguments[0])}"
+        each = kind(arguments[0])
+        single = any((part.extra or {}).get("single") for part in meta)
+        return f"{each}; or a list of such" if single else f"a list, each {each}"
     if origin is dict:
         return f"names, each with {kind(arguments[1])}"
     if origin in (Union, UnionType):

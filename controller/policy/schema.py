@@ -113,7 +113,9 @@ class _Writer:
             return {"enum": list(get_args(wanted))}
         if origin is tuple:
             items = self.value(*unwrap(get_args(wanted)[0]))
-            return {"type": "array", "items": items, **_limits(meta, _LISTS)}
+            several = {"type": "array", "items": items, **_limits(meta, _LISTS)}
+            alone = any((part.extra or {}).get("single") for part in meta)
+            return {"anyOf": [items, several]} if alone else several
         if origin is dict:
             key, entry = (unwrap(part) for part in get_args(wanted))
             names = _limits(key[1], _TEXTS)

@@ -52,6 +52,9 @@ class ShapeReader:
         origin = get_origin(wanted)
         if origin is Literal:
             return self._choice(get_args(wanted), node, where)
+        if origin is tuple and extra.get("single") and not isinstance(node, document.Sequence):
+            value = self._read(get_args(wanted)[0], node, key, where)
+            return _FAILED if value is _FAILED else (value,)
         if origin is tuple:
             return self._tuple(get_args(wanted)[0], meta, node, where)
         if origin is dict:

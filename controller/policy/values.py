@@ -4,7 +4,7 @@ model. What is made of them is in `policy.models`.
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -27,6 +27,7 @@ SHARE_PATTERN = r"^0*(100(\.0+)?|\d{1,2}(\.\d+)?)%$"
 RATE_PATTERN = r"^(?=[0.]*[1-9])\d+(\.\d+)?\s*(/|per )\s*(s|m|h|d)$"
 BARS_PATTERN = r"^[1-9]\d{0,4} bars?$"
 TIME_PATTERN = r"^\d{4}[-\dW]+.\d{2}.*(Z|[+-]\d{2}(:?\d{2}.*)?)$"
+CLOCK_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d$"
 CONFIRM_PATTERN = r"^(\d+ in a row|\d+ of \d+|\d+ in total)$"
 WINDOWS = ("session", "stage", "rollout")
 DEPENDENCES = ("hac", "independent")
@@ -180,6 +181,15 @@ def parse_time(value: object) -> datetime:
         raise ValueError(f"{value!r} is out of range; {remedy}") from None
 
 
+def parse_clock_time(value: object) -> time:
+    """`22:00`. Raises ValueError with the remedy."""
+    text = value if isinstance(value, str) else ""
+    found = re.match(CLOCK_PATTERN, text)
+    if found is None:
+        raise ValueError(f'{value!r} is not a time of day; write it like "22:00"')
+    return time(int(text[:2]), int(text[3:]))
+
+
 def _text(pattern: str, *examples: str) -> dict[str, Any]:
     shape = {"type": "string", "pattern": pattern, "maxLength": LONGEST_TEXT}
     return shape | {"examples": list(examples)}
@@ -211,6 +221,13 @@ Moment = Annotated[
     Meta(
         extra={"read": parse_time, "kind": "a time with its zone (2026-03-18T17:30Z)"},
         extra_json_schema=_text(TIME_PATTERN, "2026-03-18T17:30Z"),
+    ),
+]
+ClockTime = Annotated[
+    time,
+    Meta(
+        extra={"read": parse_clock_time, "kind": 'a time of day ("22:00")'},
+        extra_json_schema=_text(CLOCK_PATTERN, "22:00"),
     ),
 ]
 Window = Annotated[
@@ -278,6 +295,14 @@ Column = Annotated[
 Url = Annotated[str, Meta(min_length=1, max_length=2000, examples=["http://127.0.0.1:9090"])]
 Header = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9-]+$")]
 Label = Annotated[str, Meta(max_length=100, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+LabelName = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        extra={"kind": "the name of a label: small letters, digits and _"},
+    ),
+]
 Samples = Annotated[int, Meta(ge=0, le=10_000_000)]
 UnitText = Annotated[str, Meta(min_length=1, max_length=8)]
 Capital = Annotated[float, Meta(gt=0)]

@@ -14,7 +14,7 @@ from controller.policy import document
 from controller.policy.document import Node, Scalar, Sequence
 from controller.policy.findings import Finding, did_you_mean
 
-ALLOWED = ("description", "owner", "baseline", "candidate", "sources", "publish")
+ALLOWED = ("description", "owner", "baseline", "candidate", "sources", "publish", "alerts")
 """Keys of a policy in which variables may stand."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}")
 

@@ -123,6 +123,8 @@ class _Stretches:
         decided."""
         if not self._possible or state.counters or state.firing or state.unacknowledged:
             return 0
+        if state.alerts is not None:
+            return 0
         step = self._step
         if moves(self._plan, step, state) or handover.moves(self._plan, state):
             return 0
@@ -144,6 +146,8 @@ class _Stretches:
         if not self._possible or plan.freeze or row >= len(self._same_until):
             return 0
         if state.name != step.name or state.unacknowledged or state.told_to_advance:
+            return 0
+        if state.alerts is not None:
             return 0
         if moves(plan, step, state) or handover.moves(plan, state):
             return 0

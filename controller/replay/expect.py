@@ -15,6 +15,7 @@ from controller.core.effect import (
     Alert,
     Effect,
     HandOver,
+    Notify,
     SetParameters,
     SetShare,
     Verify,
@@ -213,6 +214,8 @@ def as_claimed(effect: Effect) -> tuple[str, str]:
             return "verify_active", effect.version
         case Alert():
             return "alert", effect.kind
+        case Notify():
+            return "notify", effect.target
 
 
 def _last_tick(past: list[Happened]) -> Happened | None:

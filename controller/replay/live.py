@@ -12,8 +12,7 @@ from typing import Any, cast
 from freezegun import freeze_time
 
 from controller.core.clocks import next_due
-from controller.core.effect import Alert, Effect, SetShare
-from controller.core.event import Command, CommandName
+from controller.core.effect import Alert, Effect, Notify, SetShare
 from controller.core.plan import Plan
 from controller.core.state import State
 from controller.effects import open_alert_log, origin_of
@@ -24,7 +23,7 @@ from controller.policy.publisher import ConfigPublisher
 from controller.replay.attended import attended
 from controller.replay.expect import as_claimed
 from controller.replay.feed import Clock, Feed
-from controller.replay.runner import MARGIN, initial_state, plan_of, resolution, things
+from controller.replay.runner import MARGIN, as_command, initial_state, plan_of, resolution, things
 from controller.replay.scenario import Flow, Happening, Scenario
 from controller.replay.stepped import MovableClock, SteppedScheduler
 from controller.replay.timeline import Happened, Timeline
@@ -66,6 +65,15 @@ class _Witness:
                 one = Happened(at, commit.event, commit.before, commit.decision)
                 self._run.timeline.happened.append(one)
         return accepted
+
+
+class _Heard:
+    """A channel of a scenario, which disturbs nobody."""
+
+    def deliver(self, effect: Effect) -> str:
+        """See `Target.deliver`."""
+        del effect
+        return "told"
 
 
 class _Connections(Opened):
@@ -114,6 +122,8 @@ class _Connections(Opened):
             until = run.targets_out.get(effect.target, timedelta(0))
             if run.clock.elapsed < until:
                 raise EffectError(f"{effect.target} is out of reach")
+        if isinstance(effect, Notify):
+            return _Heard()
         return attended(super().target(state, effect, now), _plain_now)
 
 
@@ -240,7 +250,7 @@ class _LiveRun:
             case "target":
                 self.targets_out[thing.name] = at + thing.span
             case _:
-                command = Command(cast(CommandName, thing.what), thing.by, thing.reason)
+                command = as_command(thing, now)
                 dispatcher = self.controller.dispatcher
                 submit_command(self.store, self.plans, dispatcher, self.plan.rollout, command, now)
 

@@ -7,6 +7,7 @@ at once, unless its target is out of reach; then it is tried again at the ticks.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from heapq import merge
 from random import Random
 from typing import cast
@@ -20,7 +21,7 @@ from controller.core.clocks import next_due
 from controller.core.compiler import compile_plan
 from controller.core.decide import decide
 from controller.core.decision import Decision
-from controller.core.effect import Activate, Alert, Effect, HandOver, Phase, SetShare
+from controller.core.effect import Activate, Alert, Effect, HandOver, Notify, Phase, SetShare
 from controller.core.event import Acknowledgement, Command, CommandName, Drift, Event, Tick
 from controller.core.measurement import Outcome
 from controller.core.parameters import standing
@@ -237,8 +238,14 @@ def take(run: Run, thing: Happening | Flow) -> None:
             run.targets_out[thing.name] = thing.at + thing.span
         case _:
             assert thing.what in COMMANDS, thing.what
-            name = cast(CommandName, thing.what)
-            settle(run, Command(name, thing.by, thing.reason))
+            settle(run, as_command(thing, run.clock.now))
+
+
+def as_command(thing: Happening, now: datetime) -> Command:
+    """A person's act, as a scenario has it."""
+    name = cast(CommandName, thing.what)
+    until = now + thing.span if thing.span else None
+    return Command(name, thing.by, thing.reason, alert=thing.name, until=until)
 
 
 def _restart(run: Run) -> None:
@@ -289,21 +296,29 @@ def _superseded(older: Effect, newer: SetShare) -> bool:
     return isinstance(older, SetShare) and older.target == newer.target
 
 
-def _urgency(waiting: _Waiting) -> tuple[int, bool]:
+def _urgency(run: Run, waiting: _Waiting) -> tuple[int, bool]:
+    """Messages come last, and of those the channels that have failed."""
     effect = waiting.effect
     reads = not isinstance(effect, REPLACES)
     if isinstance(effect, SetShare):
         return (0 if effect.share == NONE else 1), reads
     if isinstance(effect, HandOver) and effect.phase is Phase.BACK:
         return 0, reads
-    return 2, reads
+    if not isinstance(effect, Notify):
+        return 2, reads
+    failing = any(w.attempts and _target(w.effect) == effect.target for w in run.waiting)
+    return (4 if failing else 3), reads
+
+
+def _target(effect: Effect) -> str:
+    return effect.target if isinstance(effect, Notify) else ""
 
 
 def _deliver_waiting(run: Run) -> None:
     """Each effect that may be tried now, in the order of `run.dispatch`: the way to the baseline
     first, what is written to a target before what is read back from it."""
     now = run.clock.now
-    for waiting in sorted(run.waiting, key=_urgency):
+    for waiting in sorted(run.waiting, key=partial(_urgency, run)):
         if waiting not in run.waiting or (waiting.attempts and waiting.not_before > now):
             continue
         assert not isinstance(waiting.effect, Alert)
@@ -315,7 +330,8 @@ def _deliver_waiting(run: Run) -> None:
                 settle(run, Acknowledgement(key, ok=False, detail=trouble), deliver=False)
             continue
         run.waiting.remove(waiting)
-        run.failing.pop(target, None)
+        if not isinstance(waiting.effect, Notify):
+            run.failing.pop(target, None)
         if run.state.awaits(key):
             settle(run, Acknowledgement(key, ok=True, detail="read back"))
 
@@ -323,12 +339,14 @@ def _deliver_waiting(run: Run) -> None:
 def _trouble(run: Run, waiting: _Waiting, target: str) -> str:
     """Why the target does not take it now, and so when it is tried again; empty if it does."""
     now, effect = run.clock.now, waiting.effect
-    failing, until = run.failing.get(target, ("", now))
+    alone = isinstance(effect, Notify)  # a message waits for no other
+    failing, until = run.failing.get(target, ("", now)) if not alone else ("", now)
     if until > now and failing != effect.key and not isinstance(effect, REPLACES):
         waiting.not_before = until
         return f"waits for {failing}"
     if run.clock.elapsed < run.targets_out.get(target, timedelta(0)):
         waiting.not_before = now + wait_after(waiting.attempts, run.random)
-        run.failing[target] = (effect.key, waiting.not_before)
+        if not alone:
+            run.failing[target] = (effect.key, waiting.not_before)
         return f"{target} is out of reach"
     return ""

@@ -27,7 +27,7 @@ from controller.policy.values import parse_duration, parse_percent, parse_time
 from controller.replay.series import SAMPLES, Constant, Gap, Noise, Piece, Ramp, Recorded, Series
 
 SUFFIX = ".scenarios.yaml"
-COMMANDS = ("start", "approve", "pause", "resume", "advance", "rollback", "reset")
+COMMANDS = ("start", "approve", "pause", "resume", "advance", "rollback", "reset", "ack", "silence")
 KEYS = ("policy", "start", "series", "scenarios")
 SCENARIO_KEYS = (
     "name", "tags", "set", "from", "start", "series", "observations", "events", "expect",
@@ -260,9 +260,15 @@ class _FileReader:
             if name not in known:
                 hint = did_you_mean(name, known)
                 raise _Wrong(value, "S004", f"unknown measurement {name!r}", hint)
+        told = loaded.policy.alerts
         places = {
             "source": tuple(loaded.policy.sources),
-            "target": (*loaded.policy.publish, SHARE_TARGET, HANDOVER),
+            "target": (
+                *loaded.policy.publish,
+                SHARE_TARGET,
+                HANDOVER,
+                *(told.channels if told else ()),
+            ),
         }
         for what, written in _named(entries):
             if _text(written) not in places[what]:
@@ -396,10 +402,13 @@ def _happening(node: Node) -> Happening:
         inner = _mapping(value, ("name", "outage"), f"the {what}")
         name = _text(_needed(inner, "name", value))
         return Happening(at, what, name=name, span=_span(_needed(inner, "outage", value)))
-    inner = _mapping(value, ("by", "reason"), what)
+    words = ("alert", "for") if what in ("ack", "silence") else ()
+    inner = _mapping(value, ("by", "reason", *words), what)
     return Happening(
         at,
         what,
+        name=_text(inner["alert"]) if "alert" in inner else "",
+        span=_span(inner["for"]) if "for" in inner else timedelta(0),
         by=_text(inner["by"]) if "by" in inner else "scenario",
         reason=_text(inner["reason"]) if "reason" in inner else "",
     )

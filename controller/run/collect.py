@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from controller.core.measurement import BASELINE, CANDIDATE, COMPARISONS, Measurement
 from controller.core.plan import MetricPlan, Plan
-from controller.core.state import State
+from controller.core.state import AT_REST, State
 from controller.run.asking import answer, request, source_error, window_start
 from controller.run.comparing import Moment, comparisons_of, source_of
 from controller.run.sharing import also_asked, with_shared
@@ -69,6 +69,8 @@ def collect(
     are asked at the same time; never call it from a thread of that pool. With `among` only those
     sources are asked, and of the others nothing is said. Does not raise for what a source or the
     calendar does: that is a measurement with status `error`."""
+    if state.name in AT_REST:
+        return {}  # nobody is guarded
     layout = _layouts.get(plan.digest) or _prepare(plan)
     if among is not None:
         layout = _only(plan, layout, among)

@@ -12,10 +12,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from controller.core.effect import Activate, Alert, Effect, SetParameters
+from controller.core.effect import Activate, Alert, Effect, Notify, SetParameters
 from controller.core.state import State
 from controller.effects import ALERTS, open_targets
 from controller.effects.base import EffectError, Target
+from controller.effects.channels import open_channels
 from controller.effects.file import ShareFile
 from controller.policy.findings import did_you_mean
 from controller.policy.source import PushSource as PushModel
@@ -62,6 +63,7 @@ class Opened:
         self.home = store.directory or state_dir.absolute()
         self._sources: dict[str, _Open] = {}
         self._targets: dict[str, tuple[str, dict[str, Target]]] = {}
+        self._channels: dict[str, tuple[str, Mapping[str, Target]]] = {}
         self._opening = Lock()
 
     # Sources ------------------------------------------------------------------------------
@@ -188,6 +190,8 @@ class Opened:
 
     def target(self, state: State, effect: Effect, now: datetime) -> Target:
         """Where an effect goes. Raises EffectError when the policy has no such target."""
+        if isinstance(effect, Notify):
+            return self._channel(state, effect.target, now)
         targets = self._opened_targets(state, now)
         name = ALERTS if isinstance(effect, Alert) else effect.target
         if name not in targets:
@@ -195,6 +199,20 @@ class Opened:
             raise EffectError(f"the policy publishes nothing as {name!r}; there are: {names}")
         self._must_be_set(state, effect, name, now)
         return targets[name]
+
+    def _channel(self, state: State, name: str, now: datetime) -> Target:
+        """How people are reached. Raises EffectError."""
+        policy, channels = self._channels.get(state.rollout, ("", {}))
+        known = self._plans.known(state.policy, now)
+        if policy != state.policy:
+            channels = open_channels(known.policy, known.path.parent, self._store.identity)
+            self._channels[state.rollout] = (state.policy, channels)
+        if known.policy.alerts is None or name not in channels:
+            raise EffectError(f"the policy has no channel {name!r}")
+        unset = self._plans.unset_in(known.policy.alerts.channels[name])
+        if unset:
+            raise EffectError(f"{name}: environment variable {unset} is not set")
+        return channels[name]
 
     def renew(self, state: State, now: datetime) -> None:
         """A sign of life at every share file. One that cannot be given is told in the log; the

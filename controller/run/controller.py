@@ -30,7 +30,7 @@ from controller.core.effect import Effect, Severity
 from controller.core.event import Tick
 from controller.core.measurement import Measurement, Outcome
 from controller.core.plan import Plan, Step, TriggerPlan
-from controller.core.state import State
+from controller.core.state import AT_REST, State
 from controller.effects.base import Target
 from controller.run.ahead import Ahead, Answer
 from controller.run.alarms import Alarms
@@ -261,6 +261,8 @@ class Controller:
             ]
 
     def _is_slow(self, state: State, now: datetime) -> bool:
+        if state.name in AT_REST:
+            return False
         try:
             return self._connections.slow(state, now)
         except Exception:
@@ -272,7 +274,9 @@ class Controller:
     ) -> dict[str, Measurement]:
         """What the plan reads; with `needed`, what these read and what is at hand. Sources that
         cannot even be opened are errors of the source, not of the rollout: it is decided on all
-        the same."""
+        the same. At rest nothing is read: only people are told."""
+        if state.name in AT_REST:
+            return {}
         try:
             sources = self._connections.sources(state, now)
         except Exception as error:

@@ -16,11 +16,21 @@ from random import Random
 from threading import Lock
 
 from controller.core.decide import decide
-from controller.core.effect import Activate, Alert, Effect, HandOver, Phase, SetParameters, SetShare
+from controller.core.effect import (
+    Activate,
+    Alert,
+    Effect,
+    HandOver,
+    Notify,
+    Phase,
+    SetParameters,
+    SetShare,
+)
 from controller.core.event import Acknowledgement
 from controller.core.share import NONE
 from controller.core.state import State
 from controller.effects.base import EffectError, NotYet, Target
+from controller.run.messages import Messages
 from controller.run.unit import PlanOf, UnknownRollout, due_after, handle, not_before
 from controller.store.base import Commit, Delivery, Store, StoreError
 
@@ -74,7 +84,8 @@ def wait_after(attempts: int, random: Random) -> timedelta:
 
 class Dispatcher:
     """Delivers effects as `owner`. `workers` targets are written to at the same time; with 1
-    everything happens in the caller's thread, in commit order."""
+    everything happens in the caller's thread, in commit order. Without `tells`, messages to people
+    are left to another."""
 
     def __init__(
         self,
@@ -86,16 +97,19 @@ class Dispatcher:
         random: Random,
         lease: timedelta,
         workers: int = 1,
+        tells: bool = True,
     ) -> None:
         self._store = store
         self._plan_of = plan_of
         self._target_of = target_of
         self._owner = owner
         self._random = random
+        self._tells = tells
         self._lease = lease
         self._one_at_a_time = Lock()
         self._failing: dict[tuple[str, str], tuple[str, datetime]] = {}
         self._pool = ThreadPoolExecutor(workers, "dispatch") if workers > 1 else None
+        self._messages = Messages[Answer](in_threads=workers > 1)
 
     def dispatch(self, now: datetime, rollout: str | None = None) -> Dispatched:
         """Deliver everything that is due, of one rollout or of all, and what comes of it.
@@ -104,6 +118,9 @@ class Dispatcher:
         with self._one_at_a_time:
             for _ in range(MOST_PASSES):
                 found = self._pass(self._claim(now, rollout), now)
+                if found == Dispatched() and self._tells:
+                    # People are told when there is nothing left to do (rule 7).
+                    found = self._tell(now, rollout)
                 done = Dispatched(done.delivered + found.delivered, done.failed + found.failed)
                 if not found.delivered and not found.failed:
                     break
@@ -113,6 +130,7 @@ class Dispatcher:
         """Wait for deliveries that are under way."""
         if self._pool is not None:
             self._pool.shutdown()
+        self._messages.close()
 
     def _claim(self, now: datetime, rollout: str | None) -> list[Delivery]:
         if rollout is None:
@@ -120,8 +138,20 @@ class Dispatcher:
         return [
             delivery
             for delivery in self._store.outbox(rollout)
-            if delivery.attempts == 0 or delivery.not_before <= now
+            if not isinstance(delivery.effect, Notify)
+            and (delivery.attempts == 0 or delivery.not_before <= now)
         ]
+
+    def _tell(self, now: datetime, rollout: str | None) -> Dispatched:
+        """Begin with the messages that are due; settle those that are done. Nothing waits for a
+        channel."""
+        due = self._store.claim_messages(now, self._owner, self._lease, rollout)
+        rows = _Rows(self._store)
+        self._messages.begin(due, lambda group: self._deliver_group(group, rows, now))
+        answers = self._messages.answered()
+        if not answers:
+            return Dispatched()
+        return Dispatched(*self._settle(answers, _Rows(self._store), now, 0, 0))
 
     def _pass(self, claimed: list[Delivery], now: datetime) -> Dispatched:
         """Deliver what was claimed; answers are made durable a batch at a time."""

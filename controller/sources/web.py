@@ -35,7 +35,8 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
-from controller.policy.source import Asked, Secret, WebSource
+from controller.policy.asking import Asked, Secret
+from controller.policy.source import WebSource
 from controller.sources.base import SourceError
 
 LARGEST = 16 << 20
@@ -230,22 +231,7 @@ class Web:
 
     def secret(self, kept: Secret) -> str:
         """Read each time, so that a new one holds at once. Raises SourceError."""
-        if kept.env is not None:
-            secret, where = os.environ.get(kept.env, ""), f"environment variable {kept.env}"
-            if not secret:
-                raise SourceError(f"{self.name}: {where} is not set; it should hold the secret")
-        else:
-            path = self._base / (kept.file or "")
-            where = f"file {path}"
-            try:
-                with path.open(encoding="utf-8") as file:
-                    secret = file.read(LARGEST_SECRET).strip()
-            except (OSError, ValueError) as error:
-                words = getattr(error, "strerror", None) or "it is not text"
-                raise SourceError(f"{self.name}: {where} cannot be read: {words}") from None
-        if not secret.isprintable() or not secret.isascii() or not secret:
-            raise SourceError(f"{self.name}: {where} holds no secret of one line of ASCII")
-        return secret
+        return read_secret(self.name, kept, self._base, os.environ)
 
     def _secrets(self) -> Iterator[str]:
         auth = self._model.auth
@@ -258,6 +244,26 @@ class Web:
         yield secret
         if auth.user is not None:
             yield b64encode(f"{auth.user}:{secret}".encode()).decode()
+
+
+def read_secret(name: str, kept: Secret, base_dir: Path, environment: Mapping[str, str]) -> str:
+    """A secret of `name`, from where it is kept. Raises SourceError."""
+    if kept.env is not None:
+        secret, where = environment.get(kept.env, ""), f"environment variable {kept.env}"
+        if not secret:
+            raise SourceError(f"{name}: {where} is not set; it should hold the secret")
+    else:
+        path = base_dir / (kept.file or "")
+        where = f"file {path}"
+        try:
+            with path.open(encoding="utf-8") as file:
+                secret = file.read(LARGEST_SECRET).strip()
+        except (OSError, ValueError) as error:
+            words = getattr(error, "strerror", None) or "it is not text"
+            raise SourceError(f"{name}: {where} cannot be read: {words}") from None
+    if not secret.isprintable() or not secret.isascii() or not secret:
+        raise SourceError(f"{name}: {where} holds no secret of one line of ASCII")
+    return secret
 
 
 def place(url: str) -> str:

@@ -197,7 +197,20 @@ class Store(Protocol):
     def claim_outbox(
         self, now: datetime, owner: str, lease: timedelta, limit: int = 1000
     ) -> list[Delivery]:
-        """Undelivered effects that are due and not leased to another, in commit order."""
+        """Undelivered effects that are due and not leased to another, in commit order; messages to
+        people are not among them."""
+        ...
+
+    def claim_messages(
+        self,
+        now: datetime,
+        owner: str,
+        lease: timedelta,
+        rollout: str | None = None,
+        limit: int = 1000,
+    ) -> list[Delivery]:
+        """The same of messages to people (Notify), of one rollout or of all: those never tried
+        first."""
         ...
 
     def delivered(self, key: str, at: datetime, detail: str) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Row
 
-from controller.core.effect import Activate, Effect, SetParameters, SetShare
+from controller.core.effect import Activate, Effect, Notify, SetParameters, SetShare
 from controller.core.event import Acknowledgement
 from controller.store import codec
 from controller.store.base import ATTEMPTS_KEPT, Attempt, DamagedError, Delivery, StoreError
@@ -20,6 +20,7 @@ DETAIL_KEPT = 2000
 DELIVERED = "delivered"
 SHARE = SetShare.__struct_config__.tag
 SUPERSEDED = "superseded"
+MESSAGE = Notify.__struct_config__.tag
 
 _waiting = outbox.c.settled.is_(None)
 
@@ -108,23 +109,48 @@ def claim(
 ) -> list[Delivery]:
     """See `Store.claim_outbox`. An effect that was never tried is due whatever the clock says:
     a clock that went back must not keep a rollback waiting."""
-    at, until = codec.micros(now), codec.micros(now + lease)
-    due = (
-        select(outbox)
-        .where(
-            _waiting,
-            or_(outbox.c.attempts == 0, outbox.c.not_before <= at),
-            or_(
-                outbox.c.lease_owner.is_(None),
-                outbox.c.lease_owner == owner,
-                outbox.c.lease_until <= at,
-            ),
-        )
-        .order_by(outbox.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+    due = _due(now, owner).where(outbox.c.kind != MESSAGE).order_by(outbox.c.id)
+    return _leased(connection, due.limit(limit), now, owner, lease)
+
+
+def claim_messages(
+    connection: Connection,
+    now: datetime,
+    owner: str,
+    lease: timedelta,
+    rollout: str | None,
+    limit: int,
+) -> list[Delivery]:
+    """See `Store.claim_messages`."""
+    due = _due(now, owner).where(outbox.c.kind == MESSAGE)
+    if rollout is not None:
+        due = due.where(outbox.c.rollout == rollout)
+    due = due.order_by(outbox.c.attempts > 0, outbox.c.id)
+    return _leased(connection, due.limit(limit), now, owner, lease)
+
+
+def _due(now: datetime, owner: str) -> Select[tuple[object, ...]]:
+    at = codec.micros(now)
+    return select(outbox).where(
+        _waiting,
+        or_(outbox.c.attempts == 0, outbox.c.not_before <= at),
+        or_(
+            outbox.c.lease_owner.is_(None),
+            outbox.c.lease_owner == owner,
+            outbox.c.lease_until <= at,
+        ),
     )
-    rows = connection.execute(due).all()
+
+
+def _leased(
+    connection: Connection,
+    due: Select[tuple[object, ...]],
+    now: datetime,
+    owner: str,
+    lease: timedelta,
+) -> list[Delivery]:
+    until = codec.micros(now + lease)
+    rows = connection.execute(due.with_for_update(skip_locked=True)).all()
     if rows:
         connection.execute(
             update(outbox)

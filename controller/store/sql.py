@@ -190,6 +190,18 @@ class SqlStore:
         with self.database.write() as connection:
             return outbox.claim(connection, now, owner, lease, limit)
 
+    def claim_messages(
+        self,
+        now: datetime,
+        owner: str,
+        lease: timedelta,
+        rollout: str | None = None,
+        limit: int = 1000,
+    ) -> list[Delivery]:
+        """See `Store`."""
+        with self.database.write() as connection:
+            return outbox.claim_messages(connection, now, owner, lease, rollout, limit)
+
     def delivered(self, key: str, at: datetime, detail: str) -> None:
         """See `Store`."""
         with self.database.write() as connection:

@@ -4,14 +4,23 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.web import serving
+
+from controller.store import open_store
 
 ROLLOUT = Path(sys.executable).parent / "rollout"
 
 pytestmark = pytest.mark.real
+ALERTS = """
+alerts:
+  channels: {{desk: {{type: webhook, url: "{url}/in", secret: {{file: key}}}}}}
+  routes: [{{to: desk}}]
+"""
 
 
 class Shell:
@@ -159,3 +168,43 @@ def test_a_command_from_another_directory_writes_the_same_files(
     after = (shell.place / ".rollout" / "shares" / "my-rollout.json").read_text(encoding="utf-8")
     assert json.loads(after)["token"] > json.loads(before)["token"]
     assert list(elsewhere.place.iterdir()) == []
+
+
+def test_alerts_are_acknowledged_and_silenced_by_name_and_nothing_else_is(shell: Shell) -> None:
+    policy = shell.place / "policies" / "my-rollout.yaml"
+    with serving(lambda asked: asked.answer("{}")) as desk:
+        (shell.place / "policies" / "key").write_text("a secret")
+        policy.write_text(policy.read_text() + ALERTS.format(url=desk.url))
+        shell.run("start", str(policy))
+        assert "no alert at all waits" in shell.run("ack", code=1)
+        shell.run("rollback", "--yes", "--reason", "fills look wrong")
+        assert desk.asked, "told by the command itself: no controller runs"
+        assert "rollback  firing" in shell.run("status")
+        assert "one end is enough" in shell.run(
+            "ack", "--for", "1h", "--until", "2026-03-02", code=2
+        )
+        acked = shell.data("ack", "--by", "ann", "--alert", "rollback", "--for", "30m")
+        assert acked["reasons"][0].startswith("ack rollback until")
+        (standing,) = shell.data("status")[0]["alerts"]["standing"]
+        assert standing["acknowledged"]["by"] == "ann"
+        assert "a silence has an end" in shell.run("silence", code=2)
+        shell.run("silence", "--for", "2h", "--reason", "lunch")
+        assert "every alert, by kim: lunch" in shell.run("status")
+        shell.run("silence", "--end")
+        assert shell.data("explain")["alerts"]["silences"] == []
+        assert "whole" in shell.run("audit", "verify")
+
+
+def test_while_a_controller_is_at_work_it_tells_and_not_a_persons_shell(shell: Shell) -> None:
+    policy = shell.place / "policies" / "my-rollout.yaml"
+    with serving(lambda asked: asked.answer("{}")) as desk:
+        (shell.place / "policies" / "key").write_text("a secret")
+        policy.write_text(policy.read_text() + ALERTS.format(url=desk.url))
+        shell.run("start", str(policy))
+        told = len(desk.asked)
+        with open_store(str(shell.place / ".rollout" / "rollout.db")) as store:
+            store.beat("desk", datetime.now(UTC) + timedelta(minutes=1), '{"state":"running"}')
+        done = shell.data("rollback", "--yes")
+        assert share(shell) == 0
+        assert [effect["type"] for effect in done["undelivered"]] == ["notify"]
+        assert len(desk.asked) == told

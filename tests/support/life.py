@@ -23,6 +23,7 @@ from controller.core.effect import (
     Alert,
     Effect,
     HandOver,
+    Notify,
     SetParameters,
     SetShare,
     Verify,
@@ -170,6 +171,8 @@ def _delivery(effect: Effect) -> str:
             return "delivery of a look at the configuration"
         case Alert(kind=kind):
             return f"delivery of alert {kind}"
+        case Notify(target=target):
+            return f"delivery of word to {target}"
 
 
 class World:

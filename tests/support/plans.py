@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from controller.core.calendar import AlwaysOpen, Calendar
 from controller.core.compiler import compile_plan
@@ -82,11 +83,11 @@ class Driver:
         self.decisions.append(decision)
         if self.acknowledges:
             for effect in decision.effects:
-                if self.state.awaits(effect.key):
+                if self.state.undone(effect.key):
                     self.event(Acknowledgement(effect.key, ok=True, detail="read back"))
         return decision
 
-    def command(self, name: str, by: str = "kim", **more: str) -> Decision:
+    def command(self, name: str, by: str = "kim", **more: Any) -> Decision:
         """A person's act."""
         return self.event(Command(name=name, by=by, **more))  # type: ignore[arg-type]
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from controller.core.decision import Decision
 from controller.core.effect import Activate, Alert, Effect, SetShare, Verify
@@ -157,7 +158,7 @@ class Shop:
         assert register(self.store, self.plans, loaded, self.now)
         return loaded.policy.rollout
 
-    def command(self, name: CommandName, rollout: str = "signal", **more: str) -> Decision:
+    def command(self, name: CommandName, rollout: str = "signal", **more: Any) -> Decision:
         """A person's act, delivered at once."""
         dispatcher = self.controller.dispatcher
         command = Command(name, "kim", **more)

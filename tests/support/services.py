@@ -59,7 +59,7 @@ class Desk:
             self.now += every
             assert self.service.round() is not None
 
-    def command(self, name: CommandName, **more: str) -> None:
+    def command(self, name: CommandName, **more: Any) -> None:
         """A person's act, which must not be refused."""
         assert not self.service.command("signal", Command(name, "kim", **more)).refused
 

@@ -80,6 +80,7 @@ def effect_words(effect: object) -> str:
         Activate,
         Alert,
         HandOver,
+        Notify,
         SetParameters,
         SetShare,
         Verify,
@@ -103,5 +104,8 @@ def effect_words(effect: object) -> str:
             return f"configuration of {effect.version} at {effect.target}"
         case Alert():
             return f"alert ({effect.severity.word}): {effect.title}"
+        case Notify():
+            told = ", ".join(f"{news.name} {news.status}" for news in effect.news)
+            return f"word to {effect.target}: {told}"
         case _:
             return str(effect)

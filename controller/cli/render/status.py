@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.cli.render import words
+from controller.cli.render.alerts import alert_lines
 from controller.cli.render.budgets import spent_lines
 from controller.cli.render.rules import rules_table
 from controller.core.assess import span
 from controller.core.calendar import milliseconds
 from controller.core.completion import Standing
 from controller.core.decision import Explanation
+from controller.core.effect import Notify
 from controller.core.explain import handover_words
 from controller.core.parameters import awaited
 from controller.core.plan import Plan, Step
@@ -110,6 +112,9 @@ def screen(view: View, *, local: bool) -> RenderableType:
         parts += [Text(f"  dry run: {line}", style="cyan") for line in view.told.would_have]
         parts += spent_lines(view.told.budgets)
     parts += _waits(view)
+    alerts = alert_lines(view.plan, view.state, view.now, local=local)
+    if alerts:
+        parts += [Rule("alerts (`rollout ack` takes them on)", align="left", style="dim"), *alerts]
     parts += _history(view, local=local)
     return Group(*parts)
 
@@ -254,7 +259,8 @@ def _history(view: View, *, local: bool) -> list[RenderableType]:
         for delivery in view.waiting:
             kind = type(delivery.effect).__name__
             error = f": {delivery.last_error}" if delivery.last_error else ""
-            line = f"  {kind} {delivery.effect.key}, {delivery.attempts} attempts{error}"
+            to = f" {delivery.effect.target}" if isinstance(delivery.effect, Notify) else ""
+            line = f"  {kind}{to} {delivery.effect.key}, {delivery.attempts} attempts{error}"
             parts.append(Text(line, style="yellow" if delivery.attempts else ""))
     if view.history:
         parts.append(Rule("last moves", align="left", style="dim"))

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from controller.policy.aggregation import AggregationError, parse_aggregation
+from controller.policy.asking import Asked, Auth, Secret
 from controller.policy.checks.context import Context
 from controller.policy.expression import references
 from controller.policy.findings import Finding, did_you_mean
@@ -21,14 +22,11 @@ from controller.policy.placeholders import (
 from controller.policy.publisher import WebhookPublisher
 from controller.policy.selector import SelectorError, parse_selector
 from controller.policy.source import (
-    Asked,
-    Auth,
     HttpSource,
     OpenMetricsSource,
     PluginSource,
     PrometheusSource,
     PushSource,
-    Secret,
     Source,
     SqlSource,
     WebSource,
@@ -225,13 +223,17 @@ def urls_can_be_asked(context: Context) -> Iterator[Finding]:
                 yield context.places.at(("sources", name, "url"), "P371", message, hint)
 
 
-def _asked(context: Context) -> Iterator[tuple[tuple[str, str], Asked]]:
+def _asked(context: Context) -> Iterator[tuple[tuple[str, ...], Asked]]:
     """All that is asked over HTTP, and where it stands."""
     for name, source in context.policy.sources.items():
         if isinstance(source, Asked):
             yield ("sources", name), source
     for name, target in _webhooks(context):
         yield ("publish", name), target
+    told = context.policy.alerts
+    for name, channel in told.channels.items() if told is not None else ():
+        if isinstance(channel, Asked):
+            yield ("alerts", "channels", name), channel
 
 
 def _url(context: Context, where: tuple[str, ...], url: str) -> Iterator[Finding]:
@@ -279,10 +281,10 @@ def credentials(context: Context) -> Iterator[Finding]:
                 hint = "write signs of ASCII only"
                 yield context.places.at(at, "P371", f"{header} cannot be sent so", hint)
         if asked.auth is not None:
-            yield from _secret(context, (*where, "auth"), asked.auth)
+            yield from secret_is_kept(context, (*where, "auth"), asked.auth)
             yield from _one_way(context, (*where, "auth"), asked.auth)
         if isinstance(asked, WebhookPublisher):
-            yield from _secret(context, (*where, "secret"), asked.secret)
+            yield from secret_is_kept(context, (*where, "secret"), asked.secret)
 
 
 def _one_way(context: Context, where: tuple[str, ...], auth: Auth) -> Iterator[Finding]:
@@ -292,7 +294,8 @@ def _one_way(context: Context, where: tuple[str, ...], auth: Auth) -> Iterator[F
         yield context.places.at_key((*where, "header"), "P373", message, hint)
 
 
-def _secret(context: Context, where: tuple[str, ...], secret: Secret) -> Iterator[Finding]:
+def secret_is_kept(context: Context, where: tuple[str, ...], secret: Secret) -> Iterator[Finding]:
+    """A secret has one place, and it is set there."""
     key = where[-1]
     if (secret.env is None) == (secret.file is None):
         message = "the secret is in an environment variable or in a file, one of them"

@@ -23,10 +23,11 @@ from controller.core.effect import Activate, SetShare, Verify
 from controller.core.share import Share
 from controller.effects.base import EffectError
 from controller.effects.file import Origin
-from controller.effects.webhook import Webhook, signature, signing_key
+from controller.effects.signing import signature, signing_key
+from controller.effects.webhook import Webhook
+from controller.policy.asking import Secret
 from controller.policy.load import load_text
 from controller.policy.publisher import ReadBack, WebhookPublisher
-from controller.policy.source import Secret
 from controller.traffic.published import Routing
 
 PAGE = (Path(__file__).parents[3] / "docs" / "targets.md").read_text(encoding="utf-8")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from support.web import Asked, free_port, serving
 
-from controller.policy.source import Auth, HttpSource
+from controller.policy.asking import Auth
+from controller.policy.source import HttpSource
 from controller.sources import web
 from controller.sources.base import SourceError
 from controller.sources.web import Ask, Reply, Web, place

