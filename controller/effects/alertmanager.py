@@ -1,7 +1,9 @@
 """Alerts to a Prometheus Alertmanager: its API v2, `POST /api/v2/alerts`.
 
 Alertmanager keeps nothing of an alert beyond `endsAt`, and groups, silences and tells by rules of
-its own. An alert that lasts is given an end a while after it is told again.
+its own. An alert that lasts is given an end a while after it is told again. What did not last has
+none: Alertmanager then shows it for its own `resolve_timeout`, however late the message comes. With
+an end that is past, it would tell nobody.
 """
 
 from datetime import datetime, timedelta
@@ -20,8 +22,6 @@ GRACE = timedelta(minutes=10)
 """How long an alert outlasts the moment at which it should have been told again."""
 UNTOLD = timedelta(days=7)
 """How long one lasts that is not told again."""
-HAPPENED = timedelta(minutes=5)
-"""How long what did not last is shown; less, and Alertmanager would tell nobody."""
 
 
 class Alertmanager:
@@ -74,15 +74,13 @@ def alert(message: Notify, news: News) -> dict[str, Any]:
         **news.labels,
     }
     again = message.again or message.at + UNTOLD
-    ends = news.over or again + GRACE
-    if news.status == "happened":
-        ends = message.at + HAPPENED
+    ends = {} if news.status == "happened" else {"endsAt": _time(news.over or again + GRACE)}
     reasons = {"description": "\n".join(news.reasons)} if news.reasons else {}
     return {
         "labels": labels,
         "annotations": {"summary": news.title, **reasons},
         "startsAt": _time(news.since),
-        "endsAt": _time(ends),
+        **ends,
     }
 
 
