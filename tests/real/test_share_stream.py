@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -111,7 +111,9 @@ def speaking(*answers: bytes) -> Iterator[str]:
     def run() -> None:
         for number, answer in enumerate(answers, 1):
             line, _ = listening.accept()
-            with line:
+            with line, suppress(OSError):  # a client that hangs up is none of our trouble
+                if over.is_set():
+                    return
                 line.recv(65536)
                 line.sendall(answer)
                 if number == len(answers):
@@ -123,7 +125,11 @@ def speaking(*answers: bytes) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         over.set()
+        with suppress(OSError):  # wakes it where it still waits for somebody
+            socket.create_connection(listening.getsockname(), timeout=PATIENCE_S).close()
+        thread.join(PATIENCE_S)
         listening.close()
+        assert not thread.is_alive()
 
 
 # What comes --------------------------------------------------------------------------------
