@@ -136,11 +136,13 @@ def _measurements(
                 found[key] = from_before(state.frozen.get(key))
     for key in plan.references:
         subject, _, name = key.partition(".")
+        if subject not in (DIFFERENCE, ESTIMATE):
+            continue
         candidate = found.get(reference(CANDIDATE, name), MISSING)
         baseline = found.get(reference(BASELINE, name), MISSING)
         if subject == DIFFERENCE:
             contrast = Contrast(side_of(candidate), side_of(baseline))
             found[key] = compared(candidate, baseline, contrast)
-        elif subject == ESTIMATE:
+        else:
             found[key] = compared(candidate, None, Contrast(side_of(candidate)))
     return found
