@@ -41,7 +41,7 @@ from controller.core.routes import compile_alerts
 from controller.core.rules import RuleCompiler
 from controller.core.share import NONE, WHOLE, Share, from_percent, percent_text
 from controller.policy.aggregation import is_statistical
-from controller.policy.budgets import spendings, with_budgets
+from controller.policy.budgets import Spending, spendings, with_budgets
 from controller.policy.checks.context import reads_dry_run, unmeasured
 from controller.policy.expression import (
     ABOUT_CANDIDATE,
@@ -111,13 +111,7 @@ def compile_plan(
     )
     shares, configs = _targets(policy)
     rollback = _rollback(policy.rollback, steps, has_configs=bool(configs))
-    read = {key for conditions in gates.values() for c in conditions for key in references(c)}
-    read.update(key for guard in guards.values() for key in references(guard.when))
-    read.update(f"{CANDIDATE}.{budget.metric}" for budget in budgets)
-    compared = {key.partition(".")[2] for key in read if key.startswith(f"{DIFFERENCE}.")}
-    read.update(f"{side}.{metric}" for metric in compared for side in (CANDIDATE, BASELINE))
-    alone = [key.partition(".")[2] for key in read if key.startswith(f"{ESTIMATE}.")]
-    read.update(f"{CANDIDATE}.{metric}" for metric in alone)
+    read, compared = _read(gates, guards, budgets)
     return Plan(
         rollout=policy.rollout,
         digest=digest,
@@ -157,6 +151,22 @@ def compile_plan(
         by_name={step.name: step for step in steps},
         guarding={step.name: tuple(t for t in triggers if _applies(t, step)) for step in steps},
     )
+
+
+def _read(
+    gates: Mapping[str, tuple[Condition, ...]],
+    guards: Mapping[str, Guard],
+    budgets: tuple[Spending, ...],
+) -> tuple[set[str], set[str]]:
+    """Keys of every measurement that the plan reads, and the metrics that it compares."""
+    read = {key for conditions in gates.values() for c in conditions for key in references(c)}
+    read.update(key for guard in guards.values() for key in references(guard.when))
+    read.update(f"{CANDIDATE}.{budget.metric}" for budget in budgets)
+    compared = {key.partition(".")[2] for key in read if key.startswith(f"{DIFFERENCE}.")}
+    read.update(f"{side}.{metric}" for metric in compared for side in (CANDIDATE, BASELINE))
+    alone = [key.partition(".")[2] for key in read if key.startswith(f"{ESTIMATE}.")]
+    read.update(f"{CANDIDATE}.{metric}" for metric in alone)
+    return read, compared
 
 
 def step_names(stage: Stage) -> tuple[tuple[str, Share], ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ from controller.policy.values import (
     Model,
     Name,
     Zone,
+    text_schema,
 )
 
 if TYPE_CHECKING:
@@ -75,23 +76,18 @@ def parse_level(value: object) -> Decimal:
     return Decimal(text[:-1])
 
 
-def _schema(pattern: str, *examples: str) -> dict[str, Any]:
-    shape = {"type": "string", "pattern": pattern, "maxLength": LONGEST_TEXT}
-    return shape | {"examples": list(examples)}
-
-
 Money = Annotated[
     Amount,
     Meta(
         extra={"read": parse_amount, "kind": "an amount of money (8 USD)"},
-        extra_json_schema=_schema(AMOUNT_PATTERN, "8 USD"),
+        extra_json_schema=text_schema(AMOUNT_PATTERN, "8 USD"),
     ),
 ]
 Level = Annotated[
     Decimal,
     Meta(
         extra={"read": parse_level, "kind": "a part of the budget (80%, 200%)"},
-        extra_json_schema=_schema(PERCENT_PATTERN, "80%", "200%"),
+        extra_json_schema=text_schema(PERCENT_PATTERN, "80%", "200%"),
     ),
 ]
 

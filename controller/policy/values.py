@@ -190,7 +190,8 @@ def parse_clock_time(value: object) -> time:
     return time(int(text[:2]), int(text[3:]))
 
 
-def _text(pattern: str, *examples: str) -> dict[str, Any]:
+def text_schema(pattern: str, *examples: str) -> dict[str, Any]:
+    """What an editor is told of a short text."""
     shape = {"type": "string", "pattern": pattern, "maxLength": LONGEST_TEXT}
     return shape | {"examples": list(examples)}
 
@@ -199,35 +200,35 @@ Duration = Annotated[
     timedelta,
     Meta(
         extra={"read": parse_duration, "kind": "a duration (15s, 1h30m, 5d)"},
-        extra_json_schema=_text(DURATION_PATTERN, "15s", "1h30m"),
+        extra_json_schema=text_schema(DURATION_PATTERN, "15s", "1h30m"),
     ),
 ]
 Percent = Annotated[
     float,
     Meta(
         extra={"read": parse_percent, "kind": "a share (5%, 0.5%)"},
-        extra_json_schema=_text(SHARE_PATTERN, "5%", "0.5%"),
+        extra_json_schema=text_schema(SHARE_PATTERN, "5%", "0.5%"),
     ),
 ]
 Rate = Annotated[
     float,
     Meta(
         extra={"read": parse_rate, "kind": "a rate (2000/h)"},
-        extra_json_schema=_text(RATE_PATTERN, "2000/h"),
+        extra_json_schema=text_schema(RATE_PATTERN, "2000/h"),
     ),
 ]
 Moment = Annotated[
     datetime,
     Meta(
         extra={"read": parse_time, "kind": "a time with its zone (2026-03-18T17:30Z)"},
-        extra_json_schema=_text(TIME_PATTERN, "2026-03-18T17:30Z"),
+        extra_json_schema=text_schema(TIME_PATTERN, "2026-03-18T17:30Z"),
     ),
 ]
 ClockTime = Annotated[
     time,
     Meta(
         extra={"read": parse_clock_time, "kind": 'a time of day ("22:00")'},
-        extra_json_schema=_text(CLOCK_PATTERN, "22:00"),
+        extra_json_schema=text_schema(CLOCK_PATTERN, "22:00"),
     ),
 ]
 Window = Annotated[
@@ -236,11 +237,11 @@ Window = Annotated[
         extra={"read": parse_window, "kind": "[a window](#values)"},
         extra_json_schema={
             "anyOf": [
-                _text(DURATION_PATTERN, "30m"),
-                _text(OPEN_PATTERN, "30m open"),
-                _text(NEWEST_PATTERN, "last 100"),
-                _text(BARS_PATTERN, "60 bars"),
-                _text(PERIOD_PATTERN, "day", "month in Europe/London")
+                text_schema(DURATION_PATTERN, "30m"),
+                text_schema(OPEN_PATTERN, "30m open"),
+                text_schema(NEWEST_PATTERN, "last 100"),
+                text_schema(BARS_PATTERN, "60 bars"),
+                text_schema(PERIOD_PATTERN, "day", "month in Europe/London")
                 | {"maxLength": len("month in ") + LONGEST_ZONE},
                 {"enum": list(WINDOWS)},
             ]
@@ -251,14 +252,17 @@ Zone = Annotated[
     str,
     Meta(
         extra={"read": parse_zone, "kind": "a time zone (America/New_York)"},
-        extra_json_schema=_text(ZONE_PATTERN, "America/New_York") | {"maxLength": LONGEST_ZONE},
+        extra_json_schema=text_schema(ZONE_PATTERN, "America/New_York")
+        | {"maxLength": LONGEST_ZONE},
     ),
 ]
 Dependence = Annotated[
     timedelta | Literal["hac", "independent"],
     Meta(
         extra={"read": parse_dependence, "kind": "`hac`, `independent`, or a duration"},
-        extra_json_schema={"anyOf": [_text(DURATION_PATTERN, "5m"), {"enum": list(DEPENDENCES)}]},
+        extra_json_schema={
+            "anyOf": [text_schema(DURATION_PATTERN, "5m"), {"enum": list(DEPENDENCES)}]
+        },
     ),
 ]
 Patience = Annotated[
@@ -266,7 +270,7 @@ Patience = Annotated[
     Meta(
         extra={"read": parse_patience, "kind": "a number of looks (20 ticks), or a duration"},
         extra_json_schema={
-            "anyOf": [_text(TICKS_PATTERN, "20 ticks"), _text(DURATION_PATTERN, "5m")]
+            "anyOf": [text_schema(TICKS_PATTERN, "20 ticks"), text_schema(DURATION_PATTERN, "5m")]
         },
     ),
 ]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import urllib3
-from support.alertmanager import PATIENCE_S, alertmanager
+from support.alertmanager import alertmanager
+from support.background import PATIENCE_S
 from support.web import Asked, serving
 
 from controller.core.effect import News, Notify, Severity, Status

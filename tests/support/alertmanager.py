@@ -1,18 +1,16 @@
 """A real Alertmanager on loopback that tells a receiver of the test's own."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import urllib3
 
+from support.background import ready
 from support.web import free_port
 
 MISSING = "needs Alertmanager: apt install prometheus-alertmanager (Debian)"
-PATIENCE_S = 60
 CONFIG = """
 route: {{receiver: test, group_by: [alertname], group_wait: 0s, group_interval: 1s}}
 receivers:
@@ -38,14 +36,5 @@ def alertmanager(place: Path, receiver: str) -> Iterator[str]:
         f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",
     ]
-    with (place / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        again = urllib3.Retry(500, backoff_factor=0.05, backoff_max=0.2, status_forcelist=[503])
-        with urllib3.PoolManager() as pool:
-            assert pool.request("GET", f"{url}/-/ready", retries=again).status == 200
+    with ready(command, place, f"http://127.0.0.1:{port}") as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import urllib3
 
+from support.background import ready
 from support.web import free_port
 
 MISSING = "needs prometheus and promtool: apt install prometheus (Debian)"
-PATIENCE_S = 60
 
 
 @contextmanager
@@ -35,14 +34,5 @@ def prometheus(place: Path, series: str) -> Iterator[str]:
         "--storage.tsdb.retention.time=100y",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
-    with (place / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        again = urllib3.Retry(500, backoff_factor=0.05, backoff_max=0.2, status_forcelist=[503])
-        with urllib3.PoolManager() as pool:
-            assert pool.request("GET", f"{url}/-/ready", retries=again).status == 200
+    with ready(command, place, f"http://127.0.0.1:{port}") as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
